@@ -1,0 +1,36 @@
+"""What can go wrong, in two kinds: the user's mistake and ours.
+
+Every message names the value, the place (file and line, configuration key, id) and the repair.
+"""
+
+from collections.abc import Iterable
+
+
+class HopevalError(Exception):
+    """A failure that is told to the user in one message, without a traceback.
+
+    ``exit_code`` is what the process ends with: 1, the work could not be done.
+    """
+
+    exit_code = 1
+
+
+class InputError(HopevalError):
+    """The user's mistake: a bad file, key, value or argument. The process ends with 2.
+
+    >>> raise InputError("mine.json:3: 'question' is missing; add it or drop the row")
+    Traceback (most recent call last):
+    ...
+    hopeval.errors.InputError: mine.json:3: 'question' is missing; add it or drop the row
+    """
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """All mistakes of a configuration at once, a line each."""
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = list(mistakes)
+        count = f"{len(self.mistakes)} mistake{'s' if len(self.mistakes) > 1 else ''}"
+        super().__init__("\n".join([f"{count} in the configuration:", *map("  {}".format, self.mistakes)]))
