@@ -1,0 +1,1 @@
+"""Ranked passages for questions: one module a retriever."""

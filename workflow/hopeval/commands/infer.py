@@ -1,0 +1,112 @@
+"""Answer one shard's requests, from the journal where they were answered before.
+
+Each response is appended to the journal the moment it exists. When more requests fail than the reader's
+max_failures, all others are finished first; then the command fails, and the next run asks only for those.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hopeval import devices
+from hopeval.commands import mapping
+from hopeval.config import parse_reader
+from hopeval.engines.base import Engine, Setup
+from hopeval.errors import HopevalError, InputError
+from hopeval.io import read_records, write_records
+from hopeval.journal import Journal
+from hopeval.plugins import load_class
+from hopeval.progress import Progress, redirect_output
+from hopeval.records import Request, Response
+from hopeval.runner import Job, answer
+
+ENGINES = {"llamacpp": "hopeval.engines.llamacpp:LlamaCppEngine"}
+_FAILURES_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--reader", required=True, help="the reader's name")
+    parser.add_argument("--settings", required=True, type=mapping, help="its section: inline JSON or a YAML file")
+    parser.add_argument("--model", type=Path, help="the model's file or folder")
+    parser.add_argument("--requests", required=True, type=Path, help="one shard's requests")
+    parser.add_argument("--shard", default="1-of-1", help="its name, <i>-of-<n>")
+    parser.add_argument("--journal", required=True, type=Path, help="the reader's journal folder")
+    parser.add_argument("--output", required=True, type=Path, help="responses in the order of the requests")
+    parser.add_argument("--threads", type=int, default=1, help="CPU cores for this job")
+    parser.add_argument("--granted-gpus", type=int, help="GPUs that the scheduler counted for this job")
+    parser.add_argument("--log", type=Path, help="file for all output; a terminal keeps the progress line")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the responses. Raises HopevalError when too many requests failed or the engine did."""
+    terminal = redirect_output(args.log) if args.log else (sys.stderr if sys.stderr.isatty() else None)
+    settings = parse_reader(args.settings, args.reader)
+    _check_grant(args, settings)
+    requests = list({request.key: request for request in read_records(args.requests, Request)}.values())
+    with Journal(args.journal, args.shard) as journal:
+        responses, damaged = journal.answered([request.key for request in requests])
+        for damage in damaged:
+            print(f"warning: {damage.path}:{damage.line}: not a response (torn or damaged), passed over", flush=True)
+        missing = [request for request in requests if request.key not in responses]
+        progress = Progress(args.shard, len(requests), len(responses), terminal)
+        try:
+            if missing:
+                responses |= _infer(args, settings, missing, journal, progress)
+        finally:
+            progress.close()
+    _check_failures(args, settings, requests, responses)
+    write_records(args.output, (responses[request.key] for request in requests))
+
+
+def _check_grant(args: argparse.Namespace, settings: Any) -> None:
+    # Snakemake lowers a job's request to what --resources gives, in silence.
+    wanted = settings.gpus if settings.share == 1 else 0
+    if args.granted_gpus is not None and args.granted_gpus < wanted:
+        raise InputError(
+            f"readers.{args.reader}.gpus: {wanted} needed for each job, but only {args.granted_gpus} granted; "
+            f"run snakemake with --resources gpu={wanted} or more, or lower gpus"
+        )
+
+
+def _infer(
+    args: argparse.Namespace, settings: Any, requests: Sequence[Request], journal: Journal, progress: Progress
+) -> dict[str, Response]:
+    """The responses by key, with the devices leased and the engine open for just as long."""
+    engine_class = load_class(settings.engine, ENGINES, Engine, f"readers.{args.reader}.engine")
+    with devices.lease(settings.gpus, settings.share) as leased:
+        engine = engine_class(Setup(settings, args.model, args.threads, leased))
+        job = Job(args.shard, settings.engine, leased, settings.timeout_s)
+        return asyncio.run(_serve(engine, requests, journal, job, progress))
+
+
+async def _serve(
+    engine: Engine, requests: Sequence[Request], journal: Journal, job: Job, progress: Progress
+) -> dict[str, Response]:
+    begun = time.monotonic()
+    try:
+        await engine.open()
+        print(f"{job.engine} ready after {time.monotonic() - begun:.1f} s, devices {job.devices or 'none'}", flush=True)
+        responses = await answer(requests, engine, journal, job, progress.add)
+    except asyncio.CancelledError:
+        raise HopevalError("told to end (SIGTERM); all answers so far are kept, run the same command again") from None
+    finally:
+        await engine.close()
+    return {response.key: response for response in responses}
+
+
+def _check_failures(
+    args: argparse.Namespace, settings: Any, requests: Sequence[Request], responses: Mapping[str, Response]
+) -> None:
+    failed = [request for request in requests if responses[request.key].error is not None]
+    for request in failed[:_FAILURES_SHOWN]:
+        print(f"question {request.question_id!r}: {responses[request.key].error}", file=sys.stderr)
+    if len(failed) > settings.max_failures:
+        raise HopevalError(
+            f"shard {args.shard} of reader {args.reader!r}: {len(failed)} of {len(requests)} requests failed, "
+            f"{settings.max_failures} allowed (max_failures); the others are kept, run the same command again"
+        )

@@ -1,0 +1,123 @@
+"""Write every distinct request that one reader's experiments need.
+
+A question's requests stand together, sorted by their text, so that each shares as long a beginning as
+it can with its neighbour. Equal prompts become one request with several experiments. Where a prompt
+would not fit the reader's window, the lowest-ranked passages are left out, and that is counted.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hopeval.commands import mapping, named
+from hopeval.config import parse_reader
+from hopeval.errors import InputError
+from hopeval.io import read_records, write_records
+from hopeval.keys import model_fingerprint, request_key
+from hopeval.prompts import Prompt, Template, answer_schema, estimate_tokens
+from hopeval.records import Context, Passage, Question, Request
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--reader", required=True, help="the reader's name")
+    parser.add_argument("--settings", required=True, type=mapping, help="its section: inline JSON or a YAML file")
+    parser.add_argument("--model", type=Path, help="the model's file or folder, which is part of every key")
+    parser.add_argument("--prompts", required=True, type=mapping, help="{name: {template, output}}")
+    parser.add_argument("--experiments", required=True, type=mapping, help="{name: {retriever, top_k, prompt}}")
+    parser.add_argument("--questions", required=True, type=Path)
+    parser.add_argument("--contexts", required=True, type=named, nargs="+", metavar="RETRIEVER=FILE")
+    parser.add_argument("--output", required=True, type=Path, help="requests (JSON Lines)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the requests. Raises InputError for a question that does not fit the window even alone."""
+    planner = _Planner(args)
+    count = write_records(args.output, planner.requests())
+    print(f"{count} requests for {len(args.experiments)} experiments, {planner.omitted} passages left out for length")
+
+
+class _Plan(NamedTuple):
+    """An experiment, ready to render."""
+
+    retriever: str
+    top_k: int | None
+    template: Template
+    output: str
+
+
+class _Planner:
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.questions, self.contexts = args.questions, dict(args.contexts)
+        self.reader = parse_reader(args.settings, args.reader)
+        self.identity = self.reader.identity | ({"weights": model_fingerprint(args.model)} if args.model else {})
+        self.sampling = self.reader.sampling.model_dump(exclude_none=True)
+        self.plans = _plans(args.experiments, args.prompts, self.contexts)
+        self.omitted = 0
+
+    def requests(self) -> Iterator[Request]:
+        """The requests of all questions, in the order of the questions."""
+        names = list(self.contexts)
+        streams = [read_records(path, Context) for path in self.contexts.values()]
+        for question, *contexts in zip(read_records(self.questions, Question), *streams, strict=True):
+            for name, context in zip(names, contexts, strict=True):
+                if context.question_id != question.id:
+                    raise InputError(
+                        f"{self.contexts[name]}: has {context.question_id!r} where {question.id!r} is due; retrieve again"
+                    )
+            yield from self._chain(question, dict(zip(names, contexts, strict=True)))
+
+    def _chain(self, question: Question, contexts: Mapping[str, Context]) -> list[Request]:
+        """One question's requests, neighbours alike."""
+        requests: dict[str, Request] = {}
+        for name, plan in self.plans.items():
+            request, omitted = self._request(question, contexts[plan.retriever].passages[: plan.top_k], plan)
+            request = requests.setdefault(request.key, request)
+            request.experiments.append(name)
+            if omitted:
+                request.omitted_passages[name] = omitted
+                self.omitted += omitted
+        return sorted(requests.values(), key=lambda request: [message.content for message in request.messages])
+
+    def _request(self, question: Question, passages: Sequence[Passage], plan: _Plan) -> tuple[Request, int]:
+        """The request, and how many passages it goes without."""
+        kept, prompt = self._fitting(question, passages, plan.template)
+        schema = answer_schema(len(prompt.sentences)) if plan.output == "json" else None
+        request = Request(
+            key=request_key(self.identity, prompt.messages, schema, self.sampling),
+            question_id=question.id,
+            messages=prompt.messages,
+            schema=schema,
+            sentences=prompt.sentences,
+            tokens_estimate=estimate_tokens(prompt.messages),
+            experiments=[],
+            omitted_passages={},
+        )
+        return request, len(passages) - kept
+
+    def _fitting(self, question: Question, passages: Sequence[Passage], template: Template) -> tuple[int, Prompt]:
+        """The prompt with as many of the passages, from the best, as fit the reader's window."""
+        room = self.reader.context_window - self.reader.sampling.max_tokens
+        for kept in range(len(passages), -1, -1):
+            prompt = template.render(question.text, passages[:kept])
+            tokens = estimate_tokens(prompt.messages)
+            if tokens <= room:
+                return kept, prompt
+        raise InputError(
+            f"question {question.id!r}: about {tokens} tokens even with no passages, but {room} fit; raise the reader's "
+            f"context_window ({self.reader.context_window}) or lower sampling.max_tokens, or shorten {template.path}"
+        )
+
+
+def _plans(experiments: Mapping[str, Any], prompts: Mapping[str, Any], contexts: Mapping[str, Any]) -> dict[str, _Plan]:
+    templates = {name: Template(prompt["template"]) for name, prompt in prompts.items()}
+    plans = {}
+    for name, experiment in experiments.items():
+        try:
+            prompt, retriever = experiment["prompt"], experiment["retriever"]
+            plans[name] = _Plan(retriever, experiment.get("top_k"), templates[prompt], prompts[prompt]["output"])
+            contexts[retriever]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"--experiments: {name}: {error} is missing in it, in --prompts or in --contexts") from None
+    return plans

@@ -1,0 +1,98 @@
+"""Turn a dataset into records.
+
+Into the output folder go questions.jsonl, passages.jsonl (all questions' own paragraphs, each once),
+skipped.jsonl (items of a contexts file that are passed over) and dataset.json (counts and doubts).
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hopeval.datasets import contexts, hotpotqa
+from hopeval.datasets.base import Item, unique
+from hopeval.download import check_sha256, download, is_url
+from hopeval.errors import InputError
+from hopeval.io import RecordWriter, read_rows, write_json
+
+FORMATS: dict[str, ModuleType] = {"hotpotqa": hotpotqa, "contexts": contexts}
+_DOUBTS_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--questions", required=True, help="path or URL of the questions")
+    parser.add_argument("--format", default="auto", choices=["auto", *FORMATS])
+    parser.add_argument("--sha256", help="expected SHA-256 of the file")
+    parser.add_argument("--max-questions", type=int, help="take only the first this many")
+    parser.add_argument("--output", required=True, type=Path, help="folder for the records")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the records. Raises InputError for the first row that is not valid, and then writes nothing."""
+    path = Path(args.questions)
+    if is_url(args.questions):
+        path = args.output / ".download"
+        download(args.questions, path, args.sha256)
+    else:
+        check_sha256(path, args.sha256)
+    try:
+        summary = _write(args, path)
+    finally:
+        if is_url(args.questions):
+            path.unlink(missing_ok=True)
+    write_json(args.output / "dataset.json", {"source": args.questions, **summary})
+    print(", ".join(f"{key} {value}" for key, value in summary.items() if not isinstance(value, list)))
+
+
+def _write(args: argparse.Namespace, path: Path) -> dict[str, Any]:
+    form = detect_format(path) if args.format == "auto" else args.format
+    doubts: list[str] = []
+    seen: set[str] = set()
+    with ExitStack() as stack:
+        questions, passages, skipped = (
+            stack.enter_context(RecordWriter(args.output / f"{kind}.jsonl")) for kind in ("questions", "passages", "skipped")
+        )
+        for item in _items(FORMATS[form], path, args.max_questions):
+            if item.skipped:
+                skipped.write({**item.question.extra, "error": item.skipped})
+                continue
+            questions.write(item.question)
+            for passage in item.passages:
+                if passage.id not in seen:
+                    seen.add(passage.id)
+                    passages.write(passage)
+            doubts += item.doubts
+        if not questions.count:
+            raise InputError(f"{path}: holds no question to answer; check dataset.questions")
+    _tell(doubts)
+    counts = {"questions": questions.count, "passages": passages.count, "skipped": skipped.count}
+    return {"format": form, **counts, "doubts": len(doubts), "doubtful_supporting_facts": doubts}
+
+
+def _items(form: ModuleType, path: Path, most: int | None) -> Iterator[Item]:
+    return islice(unique(form.read(path), path), most)
+
+
+def detect_format(path: Path) -> str:
+    """The name of the format of a file, by its first row. Raises InputError when it is none."""
+    for _, row in read_rows(path):
+        for name, form in FORMATS.items():
+            if form.recognises(row):
+                return name
+        keys = ", ".join(map(repr, row)) if isinstance(row, dict) else f"a {type(row).__name__}"
+        raise InputError(
+            f"{path}: the first row has {keys}; HotpotQA's rows have '_id', 'question', 'context', "
+            "a contexts file's have 'id', 'query', 'context'"
+        )
+    raise InputError(f"{path}: holds no question; check dataset.questions")
+
+
+def _tell(doubts: list[str]) -> None:
+    if doubts:
+        print(f"warning: {len(doubts)} supporting facts name something that is not there (kept):", file=sys.stderr)
+        print(*doubts[:_DOUBTS_SHOWN], *(["…"] if len(doubts) > _DOUBTS_SHOWN else []), sep="\n  ", file=sys.stderr)

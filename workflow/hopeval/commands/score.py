@@ -1,0 +1,196 @@
+"""Score predictions as HotpotQA's official script does.
+
+    hopeval score --questions dev.json --predictions predictions.json
+
+takes the official script's files and prints its twelve numbers as JSON. With --records and --contexts it
+also says what became of each question, and whether retrieval, the reader or the format failed it.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hopeval.datasets import hotpotqa
+from hopeval.io import atomic_write, read_records, read_rows, write_json
+from hopeval.metrics.hotpotqa import METRICS
+from hopeval.metrics.official import Evaluation, evaluate, load_predictions
+from hopeval.metrics.retrieval import all_gold
+from hopeval.records import Context, Prediction, Question
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STATUSES = ("ok", "truncated", "unparsable", "error", "missing")
+_FACT_METRICS = METRICS[4:]
+"""Those that need gold supporting facts."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--questions", required=True, type=Path, help="gold: an official file, or questions.jsonl")
+    parser.add_argument("--predictions", required=True, type=Path, help="official format")
+    parser.add_argument("--records", type=Path, help="predictions.jsonl, which has each question's status")
+    parser.add_argument("--contexts", type=Path, help="contexts, to tell retrieval's faults from the reader's")
+    parser.add_argument("--top-k", type=int, help="how many of a context's passages the prompt had")
+    parser.add_argument("--output", type=Path, help="all metrics (JSON)")
+    parser.add_argument("--table", type=Path, help="a row for each question (CSV)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the official numbers, and write what was asked for. Raises InputError for bad files."""
+    questions = {question.id: question for question in load_questions(args.questions)}
+    scored = [question for question in questions.values() if question.answer is not None]
+    metrics, evaluation = _official(scored, args.predictions)
+    print(json.dumps(metrics))
+    if args.output or args.table:
+        table = _table(args, questions, evaluation)
+        if args.output:
+            write_json(args.output, {**metrics, **_details(table, len(scored))})
+        if args.table:
+            with atomic_write(args.table) as file:
+                table.to_csv(file, index=False)
+
+
+def load_questions(path: Path) -> list[Question]:
+    """The questions of an official file or of a questions.jsonl. Raises InputError."""
+    first = next((row for _, row in read_rows(path)), None)
+    if isinstance(first, dict) and "text" in first and "question" not in first:
+        return list(read_records(path, Question))
+    return [item.question for _, item in hotpotqa.read(path)]
+
+
+def _official(questions: list[Question], predictions: Path) -> tuple[dict[str, float | None], Evaluation | None]:
+    """The twelve numbers, None for those that gold cannot tell; and the evaluation, if there is gold at all."""
+    answers, facts = load_predictions(predictions)
+    if not questions:
+        return dict.fromkeys(METRICS), None
+    judged = {question.id for question in questions if question.supporting_facts is not None}
+    gold = [(question.id, question.answer, question.supporting_facts) for question in questions]
+    evaluation = evaluate(gold, (answers, {key: value for key, value in facts.items() if key in judged}))
+    _warn("answer", len(evaluation.missing_answers), len(questions))
+    if not judged:
+        print("warning: gold has no supporting facts, so they and joint metrics are not scored", file=sys.stderr)
+        return {**evaluation.metrics, **dict.fromkeys(_FACT_METRICS)}, evaluation
+    _warn("supporting facts", len(evaluation.missing_supporting_facts), len(questions))
+    return dict(evaluation.metrics), evaluation
+
+
+def _warn(part: str, missing: int, questions: int) -> None:
+    if missing:
+        print(f"warning: {missing} of {questions} questions have no predicted {part}; they count as 0", file=sys.stderr)
+
+
+def _table(
+    args: argparse.Namespace, questions: Mapping[str, Question], evaluation: Evaluation | None
+) -> "pd.DataFrame":
+    """A row for each question: what was asked, answered and scored, and where it went wrong."""
+    import pandas as pd
+
+    predictions = _predictions(args)
+    retrieved = _retrieved(args, questions, predictions)
+    rows = []
+    for question in questions.values():
+        prediction = predictions.get(question.id, Prediction(question_id=question.id))
+        scores = evaluation.rows.get(question.id, {}) if evaluation else {}
+        rows.append(
+            {
+                "id": question.id,
+                "type": question.type,
+                "level": question.level,
+                "question": question.text,
+                "gold_answer": question.answer,
+                "answer": prediction.answer,
+                "status": prediction.status,
+                "outcome": _outcome(scores, prediction, retrieved.get(question.id)),
+                "all_gold_retrieved": retrieved.get(question.id),
+                "unknown_labels": prediction.unknown_labels,
+                "omitted_passages": prediction.omitted_passages,
+                **{name: scores.get(name) for name in METRICS},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _predictions(args: argparse.Namespace) -> dict[str, Prediction]:
+    """The predictions by question id; without records, all that the official file has are ``ok``."""
+    if args.records:
+        return {prediction.question_id: prediction for prediction in read_records(args.records, Prediction)}
+    answers, _ = load_predictions(args.predictions)
+    return {key: Prediction(question_id=key, answer=answer, status="ok") for key, answer in answers.items()}
+
+
+def _retrieved(
+    args: argparse.Namespace, questions: Mapping[str, Question], predictions: Mapping[str, Prediction]
+) -> dict[str, bool]:
+    """Whether all gold passages were in the prompt, for each question of which that can be said."""
+    if not args.contexts:
+        return {}
+    found = {}
+    for context in read_records(args.contexts, Context):
+        question = questions.get(context.question_id)
+        if question is not None and question.gold_titles:
+            titles = [passage.title for passage in context.passages[: args.top_k]]
+            prediction = predictions.get(question.id)
+            kept = len(titles) - (prediction.omitted_passages if prediction else 0)
+            found[question.id] = all_gold(question.gold_titles, titles, kept)
+    return found
+
+
+def _outcome(scores: Mapping[str, float], prediction: Prediction, retrieved: bool | None) -> str | None:
+    """Right, or the first thing that went wrong; None without a gold answer."""
+    if not scores:
+        return None
+    if scores["em"]:
+        return "right"
+    if prediction.status != "ok":
+        return "format" if prediction.status in ("truncated", "unparsable") else prediction.status
+    return "retrieval missed" if retrieved is False else "reader missed"
+
+
+def _details(table: "pd.DataFrame", scored: int) -> dict[str, Any]:
+    """Counts, intervals and breakdowns; fractions, as the twelve are."""
+    counts = table["status"].value_counts()
+    return {
+        "questions": len(table),
+        "scored": scored,
+        "counts": {status: int(counts.get(status, 0)) for status in STATUSES},
+        "outcomes": {name: int(count) for name, count in table["outcome"].value_counts().items()},
+        "all_gold_retrieved": _share(table["all_gold_retrieved"]),
+        "unknown_labels": int(table["unknown_labels"].sum()),
+        "omitted_passages": int(table["omitted_passages"].sum()),
+        "intervals": _intervals(table),
+        "by_type": _breakdown(table, "type"),
+        "by_level": _breakdown(table, "level"),
+        "by_all_gold_retrieved": _breakdown(table, "all_gold_retrieved"),
+    }
+
+
+def _share(column: "pd.Series[Any]") -> float | None:
+    known = column.dropna()
+    return float(known.astype(float).mean()) if len(known) else None
+
+
+def _intervals(table: "pd.DataFrame") -> dict[str, list[float]]:
+    """95 % bootstrap intervals of the twelve means."""
+    from hopeval.metrics.stats import bootstrap_intervals
+
+    scores = table[list(METRICS)].dropna()
+    if scores.empty:
+        return {}
+    intervals = bootstrap_intervals({name: scores[name].to_list() for name in METRICS})
+    return {name: list(interval) for name, interval in intervals.items()}
+
+
+def _breakdown(table: "pd.DataFrame", column: str) -> dict[str, dict[str, float]]:
+    """The twelve means, and the number of questions, for each value of a column."""
+    known = table.dropna(subset=[column, "em"])
+    return {
+        str(value).lower() if isinstance(value, bool) else str(value): {
+            "questions": len(group),
+            **{name: float(group[name].mean()) for name in METRICS},
+        }
+        for value, group in known.groupby(column)
+    }

@@ -1,0 +1,77 @@
+"""HotpotQA's files (Yang et al. 2018): distractor, fullwiki and test sets, and 2WikiMultihopQA's.
+
+Both layouts that are in use: the official ``context: [[title, [sentence, …]], …]`` with
+``supporting_facts: [[title, index], …]``, and the columns of the Hugging Face copy
+(``context: {title: […], sentences: [[…]]}``).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from hopeval.datasets.base import Item, convert
+from hopeval.io import read_rows
+from hopeval.keys import passage_id
+from hopeval.records import Passage, Question, SupportingFact
+
+
+class _Row(Struct):
+    id: str = field(name="_id")
+    question: str
+    answer: str | None = None
+    type: str | None = None
+    level: str | None = None
+    supporting_facts: list[SupportingFact] | None = None
+    context: list[tuple[str, list[str]]] = []
+
+
+def recognises(row: Any) -> bool:
+    """Whether a file's first row looks like this format."""
+    return isinstance(row, dict) and "question" in row
+
+
+def read(path: str | Path) -> Iterator[tuple[int, Item]]:
+    """Each row's line and item. Raises InputError for the first row that is not valid."""
+    for line, value in read_rows(path):
+        yield line, _item(convert(_official_layout(value), _Row, path, line))
+
+
+def _official_layout(row: Any) -> Any:
+    """A row of the Hugging Face copy as the official files have it; any other row as it is."""
+    if not isinstance(row, dict):
+        return row
+    row = dict(row)
+    if "_id" not in row and "id" in row:
+        row["_id"] = row.pop("id")
+    for key, columns in (("context", ("title", "sentences")), ("supporting_facts", ("title", "sent_id"))):
+        value = row.get(key)
+        if isinstance(value, dict) and all(isinstance(value.get(column), list) for column in columns):
+            row[key] = [list(pair) for pair in zip(*(value[column] for column in columns), strict=False)]
+    return row
+
+
+def _item(row: _Row) -> Item:
+    passages = [Passage(id=passage_id(title, text), title=title, sentences=text) for title, text in row.context]
+    question = Question(
+        id=row.id,
+        text=row.question,
+        answer=row.answer,
+        type=row.type,
+        level=row.level,
+        supporting_facts=row.supporting_facts,
+        passages=[passage.id for passage in passages],
+    )
+    return Item(question, passages, doubts=_doubts(row) if row.context else [])
+
+
+def _doubts(row: _Row) -> list[str]:
+    lengths = {title: len(sentences) for title, sentences in row.context}
+    doubts = []
+    for title, index in row.supporting_facts or []:
+        if title not in lengths:
+            doubts.append(f"{row.id}: supporting fact names {title!r}, which is not among its paragraphs")
+        elif not 0 <= index < lengths[title]:
+            doubts.append(f"{row.id}: supporting fact names sentence {index} of {title!r}, which has {lengths[title]}")
+    return doubts

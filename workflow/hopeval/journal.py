@@ -1,0 +1,87 @@
+"""Answered once, kept for good: an append-only folder of responses, one file an attempt.
+
+Each job writes a file of its own, so that two attempts at the same shard never write into each other's
+lines, whatever the file system; each reads all files. A torn or damaged line costs that line.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
+
+import msgspec
+
+from hopeval.records import Response
+
+_KEY_STARTS = len(b'{"key":"')
+_KEY_ENDS = _KEY_STARTS + 64
+_SYNC_EVERY_S = 1.0
+
+
+class Damage(NamedTuple):
+    """A line that is no response, or no longer."""
+
+    path: Path
+    line: int
+
+
+class Journal:
+    """The journal folder of one reader, and this job's file in it, which appears with its first response."""
+
+    def __init__(self, folder: str | Path, shard: str) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / f"{shard}.{socket.gethostname()}.{os.getpid()}.{time.time_ns()}.jsonl"
+        self._file: BinaryIO | None = None
+        self._synced = 0.0
+
+    def answered(self, keys: Collection[str]) -> tuple[dict[str, Response], list[Damage]]:
+        """The answers to these keys that any job has ever kept, and the lines that could not be read.
+
+        Failed responses are no answers. Of several answers the first in order of file name counts, in
+        every job alike.
+        """
+        wanted, decoder = {key.encode() for key in keys}, msgspec.json.Decoder(Response)
+        found: dict[str, Response] = {}
+        damaged: list[Damage] = []
+        for path in sorted(self.folder.glob("*.jsonl")):
+            with open(path, "rb") as file:
+                for number, line in enumerate(file, 1):
+                    # Our own lines begin with the key: most need not be decoded at all.
+                    if line.startswith(b'{"key":"') and line.endswith(b"}\n") and line[_KEY_STARTS:_KEY_ENDS] not in wanted:
+                        continue
+                    try:
+                        response = decoder.decode(line)
+                    except (msgspec.DecodeError, UnicodeDecodeError):
+                        damaged.append(Damage(path, number))
+                        continue
+                    if response.error is None and response.key.encode() in wanted:
+                        found.setdefault(response.key, response)
+        return found, damaged
+
+    def append(self, response: Response) -> None:
+        """Keep a response. It survives this process at once, and the machine within a second."""
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - open until close()
+        self._file.write(msgspec.json.encode(response) + b"\n")
+        if time.monotonic() - self._synced > _SYNC_EVERY_S:
+            os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync and close this job's file."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,121 @@
+"""Model text to answers. Tolerant of dress (fences, chatter, order), strict about substance.
+
+Whatever cannot be read is said to be so: nothing is guessed into an answer.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from hopeval.records import Status, SupportingFact
+
+THINKING = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
+_ANSWER_LINE = re.compile(
+    r"^[\s>*_#-]*(?:the\s+)?(?:final\s+|short\s+)*answer[*_]*\s*(?:is\b\s*:?|[:=])[*_]*[ \t]*(.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CITATION_LINE = re.compile(
+    r"^[\s>*_#-]*(?:supporting[\s_]+(?:facts?|sentences?)|sentences?|facts?|evidence|citations?|sources?)"
+    r"[*_]*\s*[:=][*_]*[ \t]*(.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BRACKETED = re.compile(r"\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]")
+_PARTIAL_ANSWER = re.compile(r'"answer"\s*:\s*("(?:[^"\\]|\\.)*")')
+_PARTIAL_CITATIONS = re.compile(r'"supporting_facts"\s*:\s*\[([^\]]*)')
+
+
+class Parsed(NamedTuple):
+    """An answer read from a model's text; ``answer`` is None when there was none to read."""
+
+    answer: str | None
+    supporting_facts: list[SupportingFact]
+    status: Status
+    detail: str | None = None
+    unknown_labels: int = 0
+
+
+def parse(text: str, output: str, sentences: Mapping[str, SupportingFact], finish_reason: str | None) -> Parsed:
+    """What the model answered, and what it cites.
+
+    ``output`` is 'json' or 'text', ``sentences`` what each label of the prompt stands for. A text that
+    ended for lack of tokens (``finish_reason`` 'length') is ``truncated`` unless it is a whole JSON
+    answer all the same; whatever part of it is complete is kept.
+    """
+    text = THINKING.sub("", text)
+    answer, labels = _read_json(text) or (None, [])
+    whole = answer is not None
+    if answer is None:
+        answer, labels = _read_partial_json(text) if output == "json" else read_text(text)
+    facts, unknown = _resolve(labels, sentences)
+    if finish_reason == "length" and not whole:
+        return Parsed(answer, facts, "truncated", "the token limit was reached (sampling.max_tokens)", unknown)
+    if answer is None or (output == "json" and not whole):
+        return Parsed(None, [], "unparsable", "no answer in this form in the text" if text.strip() else "empty text")
+    return Parsed(answer, facts, "ok", None, unknown)
+
+
+def _read_json(text: str) -> tuple[str, list[Any]] | None:
+    """Answer and labels of the first JSON object in the text that has a usable answer."""
+    decoder = json.JSONDecoder()
+    start = text.find("{")
+    while start >= 0:
+        try:
+            value, _ = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict) and isinstance(value.get("answer"), str | int | float):
+            return _as_text(value["answer"]), _as_labels(value.get("supporting_facts"))
+        start = text.find("{", start + 1)
+    return None
+
+
+def _as_text(answer: Any) -> str:
+    # A model that is asked a yes/no question may well answer with JSON's own true and false.
+    return {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else str(answer).strip()
+
+
+def _as_labels(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return [str(item).strip(" []") for item in value if isinstance(item, str | int) and not isinstance(item, bool)]
+    return re.findall(r"\d+", value) if isinstance(value, str) else []
+
+
+def _read_partial_json(text: str) -> tuple[str | None, list[Any]]:
+    """The complete parts of a JSON answer that was cut off."""
+    answer = _PARTIAL_ANSWER.search(text)
+    citations = _PARTIAL_CITATIONS.search(text)
+    # A number at the very end may have lost digits; only what a comma follows is sure.
+    labels = re.findall(r"(\d+)\s*,", citations.group(1)) if citations else []
+    try:
+        return (json.loads(answer.group(1), strict=False).strip() if answer else None), labels
+    except ValueError:
+        return None, []
+
+
+def read_text(text: str) -> tuple[str | None, list[str]]:
+    """Answer and labels of a plain-text reply: an ``Answer:`` line, citations on a line of their own or as [n].
+
+    >>> read_text("Reasoning first.\\nAnswer: Lake Kariba [2]\\nSentences: 2, 5")
+    ('Lake Kariba', ['2', '5'])
+    """
+    citation = _CITATION_LINE.search(text)
+    marked = [line.group(1) for line in _ANSWER_LINE.finditer(text) if line.group(1).strip()]
+    # Models reason first: the last line that is marked as the answer is the answer.
+    answer = marked[-1] if marked else _only_line(_CITATION_LINE.sub("", text))
+    labels = re.findall(r"\d+", citation.group(1)) if citation else []
+    labels += [label for group in _BRACKETED.findall(text) for label in re.findall(r"\d+", group)]
+    cleaned = _BRACKETED.sub("", answer).strip(" \t*_`\"").strip()
+    return cleaned or None, list(dict.fromkeys(labels))
+
+
+def _only_line(text: str) -> str:
+    """The text if it is one line: a bare answer. Several lines without a mark say nothing for sure."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[0] if len(lines) == 1 else ""
+
+
+def _resolve(labels: list[Any], sentences: Mapping[str, SupportingFact]) -> tuple[list[SupportingFact], int]:
+    distinct = list(dict.fromkeys(map(str, labels)))
+    known = [sentences[label] for label in distinct if label in sentences]
+    return list(dict.fromkeys(known)), len(distinct) - sum(label in sentences for label in distinct)

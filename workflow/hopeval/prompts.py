@@ -1,0 +1,138 @@
+"""Contexts to prompts: Jinja templates, sentence labels and the schema of an answer.
+
+A template's blocks are the turns of the chat, in the order in which they stand in the file. A block is
+called ``system``, ``user`` or ``assistant``, with ``_<anything>`` behind it where a role comes more than
+once: ``user_example``, ``assistant_example``. A template without blocks is one user turn.
+
+It sees ``question`` (the text) and ``passages``, best first: ``rank`` from 1, ``title``, and
+``sentences`` with ``label`` and ``text``. Labels count through the prompt from 1, so that a longer
+context extends a shorter one and keeps its labels.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from hopeval.errors import InputError
+from hopeval.records import Message, Passage, SupportingFact
+
+ROLES = ("system", "user", "assistant")
+_MAX_ANSWER_CHARACTERS = 200
+_MAX_CITATIONS = 8
+
+
+class Prompt(NamedTuple):
+    """What goes to the reader, and what its labels stand for."""
+
+    messages: list[Message]
+    sentences: dict[str, SupportingFact]
+
+
+class Template:
+    """A prompt template, compiled. Raises InputError with file and line when it is not valid."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            source = self.path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{path}: template cannot be read: {error.strerror}; check the path") from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: template is not valid UTF-8 ({error}); save it as UTF-8") from None
+        environment = ImmutableSandboxedEnvironment(
+            undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        try:
+            self._template = environment.from_string(source)
+        except jinja2.TemplateSyntaxError as error:
+            raise InputError(f"{path}:{error.lineno}: template error: {error.message}; mend the template") from None
+        self._check_roles()
+
+    def _check_roles(self) -> None:
+        for name in self._template.blocks:
+            if name.split("_")[0] not in ROLES:
+                raise InputError(
+                    f"{self.path}: block {name!r} is no role; call it {', '.join(ROLES)} or e.g. 'user_example'"
+                )
+
+    def render(self, question: str, passages: Sequence[Passage]) -> Prompt:
+        """The prompt for a question over these passages, best first."""
+        sentences = label_sentences(passages)
+        variables = {"question": question, "passages": _numbered(passages)}
+        context = self._template.new_context(variables)
+        try:
+            turns = {name: "".join(block(context)) for name, block in self._template.blocks.items()}
+            if not turns:
+                turns = {"user": self._template.render(variables)}
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise InputError(
+                f"{self.path}:{_line(error)}: template error: {error}; "
+                "a template sees question and passages (rank, title, sentences: label, text)"
+            ) from None
+        messages = [Message(name.split("_")[0], text.strip()) for name, text in turns.items()]
+        return Prompt(messages, sentences)
+
+
+def _line(error: BaseException) -> str:
+    """The line of the template in which rendering failed."""
+    line, trace = "?", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = str(trace.tb_lineno)
+        trace = trace.tb_next
+    return line
+
+
+def _numbered(passages: Sequence[Passage]) -> list[dict[str, Any]]:
+    numbered, label = [], 0
+    for rank, passage in enumerate(passages, 1):
+        sentences = []
+        for text in passage.sentences:
+            label += 1
+            sentences.append({"label": label, "text": text.strip()})
+        numbered.append({"rank": rank, "title": passage.title, "sentences": sentences})
+    return numbered
+
+
+def label_sentences(passages: Sequence[Passage]) -> dict[str, SupportingFact]:
+    """Which sentence each label stands for: '1' is the first passage's first, and so on through all.
+
+    >>> label_sentences([Passage(id="a", title="A", sentences=["x", "y"]), Passage(id="b", title="B", sentences=["z"])])
+    {'1': ('A', 0), '2': ('A', 1), '3': ('B', 0)}
+    """
+    facts = [(passage.title, index) for passage in passages for index in range(len(passage.sentences))]
+    return {str(label): fact for label, fact in enumerate(facts, 1)}
+
+
+def answer_schema(labels: int) -> dict[str, Any]:
+    """The JSON schema of an answer whose citations can only be labels 1 to ``labels``."""
+    citations: dict[str, Any] = {"type": "array", "maxItems": min(labels, _MAX_CITATIONS)}
+    if labels:
+        citations["items"] = {"enum": list(range(1, labels + 1))}
+    return {
+        "type": "object",
+        "properties": {
+            "answer": {"type": "string", "maxLength": _MAX_ANSWER_CHARACTERS},
+            "supporting_facts": citations,
+        },
+        "required": ["answer", "supporting_facts"],
+        "additionalProperties": False,
+    }
+
+
+def estimate_tokens(messages: Sequence[Message]) -> int:
+    """Tokens of a chat, on the safe side: three UTF-8 bytes a token (English has about four), ten a turn.
+
+    >>> estimate_tokens([Message("user", "Where does the Zambezi end?")])
+    19
+    """
+    return sum(10 + -(-len(message.content.encode()) // 3) for message in messages)
+
+
+def template_digest(path: str | Path) -> str:
+    """SHA-256 of a template's text, in hex."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

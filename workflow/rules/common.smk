@@ -1,0 +1,149 @@
+"""What all rules share: the checked configuration, where things lie, and how a rule calls the code.
+
+In:  config.yaml of the workflow, and what --configfile and --config lay upon it
+Out: CONFIG, EXPERIMENTS, RESULTS, and the functions that make the rules' inputs and params
+"""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import yaml
+
+# A remote workflow's files are fetched one by one, when they are named: hence the list of them.
+for name in Path(workflow.source_path("../package.txt")).read_text().split():
+    LIBRARY = Path(workflow.source_path(f"../{name}")).parents[name.count("/")]
+sys.path.insert(0, str(LIBRARY))
+
+from hopeval.closure import code_digest
+from hopeval.commands.infer import ENGINES
+from hopeval.commands.retrieve import KINDS
+from hopeval.config import HubFile, experiments, merge, parse_config
+from hopeval.download import is_url
+from hopeval.errors import ConfigError
+from hopeval.keys import file_sha256
+
+EMBEDDED_MODEL = "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def located(path):
+    """The path as it is, when it is there or nowhere; else where it lies beside the workflow."""
+    if Path(path).exists() or Path(path).is_absolute():
+        return path
+    try:
+        beside = workflow.source_path(f"../../{path}")
+    except Exception:  # what a remote source raises depends on its host
+        return path
+    return str(beside) if Path(beside).exists() else path
+
+
+def template_path(name):
+    """A template's path: as given, else by its name among the workflow's own."""
+    found = located(name)
+    return found if Path(found).exists() else located(f"workflow/prompts/{name}")
+
+
+def checked_config():
+    """The configuration. Every mistake is told before any job starts, and Snakemake ends with 2."""
+    defaults = yaml.safe_load(Path(workflow.source_path("../../config.yaml")).read_text())
+    try:
+        checked = parse_config(merge(defaults, config))
+        if missing := missing_files(checked):
+            raise ConfigError(missing)
+    except ConfigError as error:
+        print(f"hopeval: {error}", file=sys.stderr)
+        sys.exit(2)
+    return checked
+
+
+def missing_files(checked):
+    """A line for each file that the configuration names and that is nowhere."""
+    named = {"dataset.questions": checked.dataset.questions, "dataset.corpus": checked.dataset.corpus}
+    named |= {f"prompts.{name}.template": template_path(p.template) for name, p in checked.prompts.items()}
+    named |= {
+        f"readers.{name}.model": reader.model
+        for name, reader in checked.readers.items()
+        if reader.engine == "llamacpp" and reader.model != EMBEDDED_MODEL
+    }
+    return [
+        f"{key}: no file at {path!r}, neither here nor beside the workflow; correct the path"
+        for key, path in named.items()
+        if isinstance(path, str) and not is_url(path) and not Path(located(path)).exists()
+    ]
+
+
+CONFIG = checked_config()
+EXPERIMENTS = {experiment.name: experiment for experiment in experiments(CONFIG)}
+RESULTS = f"results/{CONFIG.dataset.name}"
+READERS = {name: CONFIG.readers[name] for name in sorted({e.reader for e in EXPERIMENTS.values()})}
+TEMPLATES = {name: template_path(CONFIG.prompts[name].template) for name in sorted({e.prompt for e in EXPERIMENTS.values()})}
+
+
+wildcard_constraints:
+    retriever="|".join(map(re.escape, CONFIG.retrievers)),
+    reader="|".join(map(re.escape, CONFIG.readers)),
+    experiment="|".join(map(re.escape, EXPERIMENTS)),
+
+
+class Unrecorded:
+    """Text for a shell command that is no reason to run a job again: Snakemake records plain values only.
+
+    For what does not change the answers: where the code lies, how many requests are in flight.
+    """
+
+    def __init__(self, text):
+        self.text = text
+
+    def __str__(self):
+        return self.text
+
+
+def command(verb):
+    """How a job calls a verb. A moved checkout runs nothing again."""
+    # In a container or a conda environment python is the one in there; else it is that of Snakemake.
+    python = "python" if workflow.deployment_settings.deployment_method else sys.executable
+    path = f'{shlex.quote(str(LIBRARY))}"${{PYTHONPATH:+:$PYTHONPATH}}"'
+    return Unrecorded(f"PYTHONPATH={path} {shlex.quote(python)} -m hopeval {verb}")
+
+
+def code(verb, plugin=None):
+    """The digest of the modules that a verb is made of, so that a changed scorer scores again and never
+    infers again. ``plugin`` is a retriever's or an engine's ``module:Class``."""
+    modules = [plugin.partition(":")[0]] if plugin and plugin.startswith("hopeval.") else []
+    return code_digest(LIBRARY, verb, *modules)
+
+
+def as_json(value):
+    """A section of the configuration as a verb takes it."""
+    return json.dumps(value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value)
+
+
+def quoted(value):
+    """The same, ready for the shell and not recorded."""
+    return Unrecorded(shlex.quote(as_json(value)))
+
+
+def of_reader(name):
+    """The experiments of a reader, as plan takes them."""
+    return {
+        e.name: {"retriever": e.retriever, "top_k": e.top_k, "prompt": e.prompt}
+        for e in EXPERIMENTS.values()
+        if e.reader == name
+    }
+
+
+def model_path(reader):
+    """Where a reader's model lies or is fetched to, as a list: empty when its engine takes care of it."""
+    model = getattr(CONFIG.readers[reader], "model", None)
+    if isinstance(model, HubFile):
+        return [f"resources/models/{model.repo}/{model.revision}/{model.file}"]
+    return [located(model)] if CONFIG.readers[reader].engine == "llamacpp" else []
+
+
+def show_leaderboard():
+    """Print the leaderboard at the end of a run, on Snakemake's own terminal."""
+    from hopeval.__main__ import main
+
+    main(["show", RESULTS])

@@ -1,0 +1,139 @@
+"""Requests and responses.
+
+In:  contexts/<retriever>.jsonl, questions.jsonl, the readers' models, the prompts' templates
+Out: results/<dataset>/readers/<reader>/{requests.jsonl, shards/, journal/, responses/, responses.jsonl}
+"""
+
+READER = f"{RESULTS}/readers/{{reader}}"
+
+
+workflow.scattergather(**{name: reader.shards for name, reader in READERS.items()})
+
+
+def contexts_of(wildcards):
+    """The contexts that a reader's experiments are made of."""
+    retrievers = dict.fromkeys(e["retriever"] for e in of_reader(wildcards.reader).values())
+    return [f"{RESULTS}/contexts/{name}.jsonl" for name in retrievers]
+
+
+def named_contexts(wildcards, input):
+    return Unrecorded(" ".join(f"{Path(path).stem}={shlex.quote(path)}" for path in input.contexts))
+
+
+def model_option(wildcards, input):
+    return Unrecorded(f"--model {shlex.quote(str(input.model))}" if input.model else "")
+
+
+def prompts_of(name):
+    """The prompts of a reader's experiments, as plan takes them."""
+    used = {e["prompt"] for e in of_reader(name).values()}
+    return {p: {"template": TEMPLATES[p], "output": CONFIG.prompts[p].output} for p in sorted(used)}
+
+
+def prompt_digests(wildcards):
+    """What of the prompts determines the requests: not where their templates lie."""
+    return as_json({name: [p["output"], file_sha256(p["template"])] for name, p in prompts_of(wildcards.reader).items()})
+
+
+def what_answers_depend_on(wildcards):
+    """The reader's settings that are part of the requests; others may change without a new plan."""
+    reader = CONFIG.readers[wildcards.reader]
+    return as_json(
+        {**reader.identity, "sampling": reader.sampling.model_dump(), "context_window": reader.context_window}
+    )
+
+
+rule plan:
+    """Every distinct prompt that all experiments of a reader need."""
+    input:
+        questions=rules.prepare.output.questions,
+        contexts=contexts_of,
+        model=lambda wildcards: model_path(wildcards.reader),
+    output:
+        f"{READER}/requests.jsonl",
+    log:
+        f"{RESULTS}/logs/plan/{{reader}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plan/{{reader}}.tsv"
+    params:
+        hopeval=command("plan"),
+        code=code("plan"),
+        experiments=lambda wildcards: as_json(of_reader(wildcards.reader)),
+        reader=what_answers_depend_on,
+        prompts=prompt_digests,
+        reader_settings=lambda wildcards: quoted(CONFIG.readers[wildcards.reader]),
+        prompt_settings=lambda wildcards: quoted(prompts_of(wildcards.reader)),
+        contexts=named_contexts,
+        model=model_option,
+    shell:
+        "{params.hopeval} --reader {wildcards.reader} --settings {params.reader_settings} {params.model}"
+        " --prompts {params.prompt_settings} --experiments {params.experiments:q}"
+        " --questions {input.questions} --contexts {params.contexts} --output {output} > {log} 2>&1"
+
+
+for reader in READERS:
+
+    rule:
+        name:
+            f"shard_{reader}"
+        # One rule a reader: each has its own number of shards.
+        input:
+            f"{RESULTS}/readers/{reader}/requests.jsonl",
+        output:
+            getattr(scatter, reader)(f"{RESULTS}/readers/{reader}/shards/{{scatteritem}}.jsonl"),
+        log:
+            f"{RESULTS}/logs/shard/{reader}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/shard/{reader}.tsv"
+        params:
+            hopeval=command("shard"),
+            code=code("shard"),
+        shell:
+            "{params.hopeval} --requests {input} --output {output} > {log} 2>&1"
+
+
+rule infer:
+    """One shard's responses: what the journal has is not asked again."""
+    input:
+        requests=f"{READER}/shards/{{scatteritem}}.jsonl",
+        model=lambda wildcards: model_path(wildcards.reader),
+    output:
+        f"{READER}/responses/{{scatteritem}}.jsonl",
+    log:
+        f"{RESULTS}/logs/infer/{{reader}}/{{scatteritem}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/infer/{{reader}}/{{scatteritem}}.tsv"
+    threads: lambda wildcards: CONFIG.readers[wildcards.reader].threads
+    resources:
+        # Jobs that share a GPU are held back by the lease alone: Snakemake counts whole ones.
+        gpu=lambda wildcards: CONFIG.readers[wildcards.reader].gpus if CONFIG.readers[wildcards.reader].share == 1 else 0,
+    params:
+        hopeval=command("infer"),
+        code=lambda wildcards: code("infer", ENGINES.get(CONFIG.readers[wildcards.reader].engine)),
+        settings=lambda wildcards: quoted(CONFIG.readers[wildcards.reader]),
+        journal=f"{READER}/journal",
+        model=model_option,
+    shell:
+        "{params.hopeval} --reader {wildcards.reader} --settings {params.settings} {params.model}"
+        " --requests {input.requests} --shard {wildcards.scatteritem} --journal {params.journal}"
+        " --output {output} --threads {threads} --granted-gpus {resources.gpu} --log {log}"
+
+
+rule merge:
+    """Exactly one response for each request of a reader."""
+    input:
+        requests=f"{READER}/requests.jsonl",
+        responses=lambda wildcards: getattr(gather, wildcards.reader)(
+            f"{RESULTS}/readers/{wildcards.reader}/responses/{{scatteritem}}.jsonl"
+        ),
+    output:
+        f"{READER}/responses.jsonl",
+    log:
+        f"{RESULTS}/logs/merge/{{reader}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge/{{reader}}.tsv"
+    params:
+        hopeval=command("merge"),
+        code=code("merge"),
+    shell:
+        "{params.hopeval} --requests {input.requests} --responses {input.responses} --output {output} > {log} 2>&1"

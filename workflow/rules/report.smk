@@ -1,0 +1,43 @@
+"""All experiments side by side, and what made them.
+
+In:  experiments/<name>/metrics.json, dataset.json
+Out: results/<dataset>/{leaderboard.csv, provenance.json}
+"""
+
+
+rule report:
+    """The leaderboard."""
+    input:
+        expand(rules.score.output.metrics, experiment=EXPERIMENTS),
+    output:
+        f"{RESULTS}/leaderboard.csv",
+    log:
+        f"{RESULTS}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report.tsv"
+    params:
+        hopeval=command("report"),
+        code=code("report"),
+    shell:
+        "{params.hopeval} --metrics {input} --output {output} > {log} 2>&1"
+
+
+rule provenance:
+    """Configuration, code, packages, models, templates, machine and durations of these results."""
+    input:
+        leaderboard=rules.report.output,
+        dataset=rules.prepare.output.summary,
+        models=[path for name in READERS for path in model_path(name)],
+    output:
+        f"{RESULTS}/provenance.json",
+    log:
+        f"{RESULTS}/logs/provenance.log",
+    params:
+        hopeval=command("provenance"),
+        config=quoted(CONFIG),
+        results=RESULTS,
+        models=Unrecorded(" ".join(f"{name}={shlex.quote(path)}" for name in READERS for path in model_path(name))),
+        templates=Unrecorded(" ".join(f"{name}={shlex.quote(path)}" for name, path in TEMPLATES.items())),
+    shell:
+        "{params.hopeval} --config {params.config} --results {params.results} --models {params.models}"
+        " --templates {params.templates} --output {output} > {log} 2>&1"

@@ -1,0 +1,34 @@
+"""Ranked passages.
+
+In:  questions.jsonl, passages.jsonl, dataset.corpus
+Out: results/<dataset>/contexts/<retriever>.{jsonl,metrics.json}
+"""
+
+
+def retriever_kind(wildcards):
+    kind = CONFIG.retrievers[wildcards.retriever].kind
+    return KINDS.get(kind, kind)
+
+
+rule retrieve:
+    """Passages for each question, best first, and how good the ranking is."""
+    input:
+        questions=rules.prepare.output.questions,
+        passages=rules.prepare.output.passages,
+        corpus=located(CONFIG.dataset.corpus) if CONFIG.dataset.corpus else [],
+    output:
+        contexts=f"{RESULTS}/contexts/{{retriever}}.jsonl",
+        metrics=f"{RESULTS}/contexts/{{retriever}}.metrics.json",
+    log:
+        f"{RESULTS}/logs/retrieve/{{retriever}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/retrieve/{{retriever}}.tsv"
+    params:
+        hopeval=command("retrieve"),
+        code=lambda wildcards: code("retrieve", retriever_kind(wildcards)),
+        settings=lambda wildcards: as_json(CONFIG.retrievers[wildcards.retriever]),
+        corpus=lambda wildcards, input: Unrecorded(f"--corpus {shlex.quote(str(input.corpus))}" if input.corpus else ""),
+    shell:
+        "{params.hopeval} --retriever {wildcards.retriever} --settings {params.settings:q}"
+        " --questions {input.questions} --passages {input.passages} {params.corpus}"
+        " --output {output.contexts} --metrics {output.metrics} > {log} 2>&1"

@@ -1,0 +1,64 @@
+"""Answers and their scores.
+
+In:  readers/<reader>/{requests,responses}.jsonl, contexts/<retriever>.jsonl, questions.jsonl
+Out: results/<dataset>/experiments/<name>/{predictions.json, predictions.jsonl, results.jsonl, metrics.json, questions.csv}
+"""
+
+EXPERIMENT = f"{RESULTS}/experiments/{{experiment}}"
+
+
+def of_experiment(pattern):
+    """An input function: the pattern with the experiment's reader and retriever in it."""
+    return lambda wildcards: pattern.format(**EXPERIMENTS[wildcards.experiment]._asdict())
+
+
+def top_k_option(wildcards):
+    k = EXPERIMENTS[wildcards.experiment].top_k
+    return "" if k is None else f"--top-k {k}"
+
+
+rule predict:
+    """What the reader answered, in the official format."""
+    input:
+        questions=rules.prepare.output.questions,
+        skipped=rules.prepare.output.skipped,
+        requests=of_experiment(f"{RESULTS}/readers/{{reader}}/requests.jsonl"),
+        responses=of_experiment(f"{RESULTS}/readers/{{reader}}/responses.jsonl"),
+    output:
+        official=f"{EXPERIMENT}/predictions.json",
+        records=f"{EXPERIMENT}/predictions.jsonl",
+        results=f"{EXPERIMENT}/results.jsonl",
+    log:
+        f"{RESULTS}/logs/predict/{{experiment}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{{experiment}}.tsv"
+    params:
+        hopeval=command("predict"),
+        code=code("predict"),
+        folder=EXPERIMENT,
+    shell:
+        "{params.hopeval} --experiment {wildcards.experiment} --questions {input.questions} --skipped {input.skipped}"
+        " --requests {input.requests} --responses {input.responses} --output {params.folder} > {log} 2>&1"
+
+
+rule score:
+    """The official metrics, and where it went wrong."""
+    input:
+        questions=rules.prepare.output.questions,
+        predictions=rules.predict.output.official,
+        records=rules.predict.output.records,
+        contexts=of_experiment(f"{RESULTS}/contexts/{{retriever}}.jsonl"),
+    output:
+        metrics=f"{EXPERIMENT}/metrics.json",
+        table=f"{EXPERIMENT}/questions.csv",
+    log:
+        f"{RESULTS}/logs/score/{{experiment}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/score/{{experiment}}.tsv"
+    params:
+        hopeval=command("score"),
+        code=code("score"),
+        top_k=top_k_option,
+    shell:
+        "{params.hopeval} --questions {input.questions} --predictions {input.predictions} --records {input.records}"
+        " --contexts {input.contexts} {params.top_k} --output {output.metrics} --table {output.table} > {log} 2>&1"
