@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := .venv/bin/python -m pip install -q --no-compile
 # connection-pool, which Snakemake wants, exists only as a source archive (one Python file, no compiler).
 # It is built with the setuptools of the lock: an isolated build would fetch its own, unchecked.
-HASHED := --require-hashes --only-binary=:all: --no-binary=connection-pool --no-build-isolation --use-pep517
+INSTALL := $(PIP) --require-hashes --no-build-isolation --use-pep517
 
 # An environment remembers where it was made and with which Python: moved, copied or bereft, it is made anew.
 ifneq ($(shell test -x .venv/bin/python && cat .venv/made-in 2>/dev/null),$(shell pwd -P))
@@ -79,15 +79,15 @@ help: ## list the targets
 
 .venv/run.stamp: .venv/made-in requirements/build.txt requirements/run.txt pyproject.toml
 	@echo "Installing hopeval and what it needs (a minute the first time)"
-	@$(PIP) --require-hashes --only-binary=:all: -r requirements/build.txt
-	@$(PIP) $(HASHED) -r requirements/run.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(INSTALL) -r requirements/build.txt
+	@$(INSTALL) -r requirements/run.txt
+	@$(PIP) --no-build-isolation --no-deps -e .
 	@touch $@
 
 # test.txt holds all of run.txt in the same versions, so it serves `make run` as well.
 .venv/test.stamp: .venv/made-in requirements/build.txt requirements/test.txt pyproject.toml
 	@echo "Installing hopeval and what its tests need (a minute the first time)"
-	@$(PIP) --require-hashes --only-binary=:all: -r requirements/build.txt
-	@$(PIP) $(HASHED) -r requirements/test.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(INSTALL) -r requirements/build.txt
+	@$(INSTALL) -r requirements/test.txt
+	@$(PIP) --no-build-isolation --no-deps -e .
 	@touch .venv/run.stamp $@

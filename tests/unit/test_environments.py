@@ -50,14 +50,10 @@ def test_environments_hold_what_the_project_needs_but_no_strangers() -> None:
     assert pins["vllm"] <= needed | {"vllm"}
 
 
-@pytest.mark.parametrize(
-    ("lock", "extras"), [("run.txt", []), ("test.txt", ["test", "lint"])], ids=["run", "test"]
-)
+@pytest.mark.parametrize(("lock", "extras"), [("run.txt", []), ("test.txt", ["test", "lint"])], ids=["run", "test"])
 def test_lock_satisfies_the_project(lock: str, extras: list[str]) -> None:
     pins = locked(lock)
-    wanted = PROJECT["dependencies"] + [
-        text for extra in extras for text in PROJECT["optional-dependencies"][extra]
-    ]
+    wanted = PROJECT["dependencies"] + [text for extra in extras for text in PROJECT["optional-dependencies"][extra]]
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
 
@@ -76,6 +72,4 @@ def test_lock_checks_every_file_and_names_no_place(path: Path) -> None:
     entries = re.split(r"^(?=\S)", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
     assert entries
     for entry in entries:
-        assert re.fullmatch(
-            r"[\w.-]+==[^\s;]+( ; [^\\\n]+)? \\\n( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", entry
-        ), entry
+        assert re.fullmatch(r"[\w.-]+==[^\s;]+( ; [^\\\n]+)? \\\n( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", entry), entry

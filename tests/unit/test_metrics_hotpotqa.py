@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from hopeval.metrics import hotpotqa
 from hopeval.metrics.hotpotqa import (
     METRICS,
@@ -24,6 +21,8 @@ from hopeval.metrics.hotpotqa import (
     score_question,
     score_supporting_facts,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "official_scores_10000.jsonl.gz"
 PARTS = ("", "sp_", "joint_")
@@ -309,18 +308,14 @@ def test_swapping_the_sides_swaps_precision_and_recall(one: str, other: str) -> 
 
 @given(fact_lists, fact_lists, st.randoms(use_true_random=False))
 @settings(max_examples=500, deadline=None)
-def test_order_and_repetition_of_facts_are_irrelevant(
-    facts: list[Any], gold: list[Any], chance: random.Random
-) -> None:
+def test_order_and_repetition_of_facts_are_irrelevant(facts: list[Any], gold: list[Any], chance: random.Random) -> None:
     repeated, gold_repeated = facts + facts[:2], gold[:1] + gold
     chance.shuffle(repeated)
     chance.shuffle(gold_repeated)
     assert score_supporting_facts(repeated, gold_repeated) == score_supporting_facts(facts, gold)
 
 
-@given(
-    st.lists(st.tuples(texts, texts, fact_lists), min_size=1, max_size=8), st.randoms(use_true_random=False)
-)
+@given(st.lists(st.tuples(texts, texts, fact_lists), min_size=1, max_size=8), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
 def test_order_of_rows_is_irrelevant(cases: list[Any], chance: random.Random) -> None:
     rows = [score_question(answer, facts, gold, [("A", 0)]) for answer, gold, facts in cases]

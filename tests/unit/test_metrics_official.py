@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from hopeval.errors import InputError
 from hopeval.metrics import official
 from hopeval.metrics.hotpotqa import METRICS

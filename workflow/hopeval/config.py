@@ -52,7 +52,9 @@ class Dataset(_Model):
 
 
 class _TopK(_Model):
-    top_k: int | list[int] = Field(5, description="How many passages a prompt gets; a list makes an experiment of each.")
+    top_k: int | list[int] = Field(
+        5, description="How many passages a prompt gets; a list makes an experiment of each."
+    )
 
     @field_validator("top_k")
     @classmethod
@@ -91,7 +93,9 @@ Retriever = Annotated[
     Annotated[FixedRetriever, Tag("fixed")]
     | Annotated[BM25Retriever, Tag("bm25")]
     | Annotated[CustomRetriever, Tag("custom")],
-    Discriminator(lambda value: _tag(value, "kind", {"given": "fixed", "gold": "fixed", "none": "fixed", "bm25": "bm25"})),
+    Discriminator(
+        lambda value: _tag(value, "kind", {"given": "fixed", "gold": "fixed", "none": "fixed", "bm25": "bm25"})
+    ),
 ]
 
 
@@ -135,7 +139,9 @@ class _Reader(_Model):
     context_window: int = Field(4096, ge=64, description="Tokens of prompt and answer together.")
     sampling: Sampling = Sampling()
     options: dict[str, Any] = Field({}, description="Further settings of the engine, by the engine's own names.")
-    shards: int = Field(1, ge=1, description="Into how many jobs the work is split; --set-scatter <reader>=N overrides.")
+    shards: int = Field(
+        1, ge=1, description="Into how many jobs the work is split; --set-scatter <reader>=N overrides."
+    )
     threads: int = Field(1, ge=1, description="CPU cores for each shard job.")
     gpus: int = Field(0, ge=0, description="GPUs for each shard job; only its job sees them.")
     share: int = Field(1, ge=1, le=8, description="How many jobs share one GPU on one machine.")
@@ -317,7 +323,9 @@ def _mistake(item: Any, values: Any, prefix: tuple[str, ...]) -> str:
             found = item["input"].get(key) if isinstance(item["input"], Mapping) else item["input"]
             return f"{where}.{key}: found {found!r}{_suggestion(found, allowed.split(', '))}; must be one of {allowed}"
         case "string_pattern_mismatch" if "[key]" in item["loc"] or path[-1] == "name":
-            return f"{where}: {path[-1] if '[key]' in item['loc'] else item['input']!r} is not a usable name; {_NAME_RULE}"
+            return (
+                f"{where}: {path[-1] if '[key]' in item['loc'] else item['input']!r} is not a usable name; {_NAME_RULE}"
+            )
         case "string_pattern_mismatch":
             return f"{where}: found {item['input']!r}; must match {item['ctx']['pattern']}"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
@@ -328,9 +336,7 @@ def _real_path(loc: tuple[int | str, ...], values: Any) -> list[int | str]:
     """The path without pydantic's own steps (union tags, type names), by walking along the input."""
     path: list[int | str] = []
     for step in loc:
-        if isinstance(values, Mapping) and step in values:
-            values = values[step]
-        elif isinstance(values, list) and isinstance(step, int):
+        if (isinstance(values, Mapping) and step in values) or (isinstance(values, list) and isinstance(step, int)):
             values = values[step]
         elif step != loc[-1] or not isinstance(values, Mapping):
             continue

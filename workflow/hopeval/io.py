@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NoReturn, Self, TypeVar
+from typing import IO, Any, NoReturn, Self, TypeVar, cast
 
 import jsonlines
 import msgspec
@@ -83,7 +83,7 @@ def read_records(path: str | Path, kind: type[T]) -> Iterator[T]:
     with open_binary(path) as file:
         reader = jsonlines.Reader(_lines(file, path), loads=msgspec.json.Decoder(kind).decode)
         try:
-            yield from reader.iter(skip_empty=True)
+            yield from cast("Iterator[T]", reader.iter(skip_empty=True))
         except jsonlines.InvalidLineError as error:
             raise InputError(f"{path}:{error.lineno}: {_reason(error)}; mend or drop the line") from None
 

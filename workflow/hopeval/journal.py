@@ -50,7 +50,11 @@ class Journal:
             with open(path, "rb") as file:
                 for number, line in enumerate(file, 1):
                     # Our own lines begin with the key: most need not be decoded at all.
-                    if line.startswith(b'{"key":"') and line.endswith(b"}\n") and line[_KEY_STARTS:_KEY_ENDS] not in wanted:
+                    if (
+                        line.startswith(b'{"key":"')
+                        and line.endswith(b"}\n")
+                        and line[_KEY_STARTS:_KEY_ENDS] not in wanted
+                    ):
                         continue
                     try:
                         response = decoder.decode(line)

@@ -72,7 +72,7 @@ def model_fingerprint(path: str | Path) -> str:
 
 def _samples(path: Path, count: int = 64) -> list[bytes]:
     size = path.stat().st_size
-    starts = range(0, size, _BLOCK)
+    starts: Sequence[int] = range(0, size, _BLOCK)
     if size > count * _BLOCK:
         starts = [i * (size - _BLOCK) // (count - 1) for i in range(count)]
     with open(path, "rb") as file:

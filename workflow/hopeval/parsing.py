@@ -105,7 +105,7 @@ def read_text(text: str) -> tuple[str | None, list[str]]:
     answer = marked[-1] if marked else _only_line(_CITATION_LINE.sub("", text))
     labels = re.findall(r"\d+", citation.group(1)) if citation else []
     labels += [label for group in _BRACKETED.findall(text) for label in re.findall(r"\d+", group)]
-    cleaned = _BRACKETED.sub("", answer).strip(" \t*_`\"").strip()
+    cleaned = _BRACKETED.sub("", answer).strip(' \t*_`"').strip()
     return cleaned or None, list(dict.fromkeys(labels))
 
 

@@ -1,7 +1,7 @@
 """Check a configuration, or print its JSON schema.
 
-    hopeval config config.yaml mine.yaml     the checked whole, later files laid upon earlier ones
-    hopeval config --schema                  what an editor needs to complete and check keys
+hopeval config config.yaml mine.yaml     the checked whole, later files laid upon earlier ones
+hopeval config --schema                  what an editor needs to complete and check keys
 """
 
 import argparse

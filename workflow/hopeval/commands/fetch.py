@@ -1,7 +1,7 @@
 """Fetch a model file to a path, checked before it appears there.
 
-    hopeval fetch --embedded --output resources/models/SmolLM2-135M-Instruct.Q4_1.gguf
-    hopeval fetch --repo org/name --file model.gguf --revision <commit> --output model.gguf
+hopeval fetch --embedded --output resources/models/SmolLM2-135M-Instruct.Q4_1.gguf
+hopeval fetch --repo org/name --file model.gguf --revision <commit> --output model.gguf
 """
 
 import argparse

@@ -119,5 +119,7 @@ def _plans(experiments: Mapping[str, Any], prompts: Mapping[str, Any], contexts:
             plans[name] = _Plan(retriever, experiment.get("top_k"), templates[prompt], prompts[prompt]["output"])
             contexts[retriever]
         except (KeyError, TypeError) as error:
-            raise InputError(f"--experiments: {name}: {error} is missing in it, in --prompts or in --contexts") from None
+            raise InputError(
+                f"--experiments: {name}: {error} is missing in it, in --prompts or in --contexts"
+            ) from None
     return plans

@@ -55,7 +55,8 @@ def _write(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     seen: set[str] = set()
     with ExitStack() as stack:
         questions, passages, skipped = (
-            stack.enter_context(RecordWriter(args.output / f"{kind}.jsonl")) for kind in ("questions", "passages", "skipped")
+            stack.enter_context(RecordWriter(args.output / f"{kind}.jsonl"))
+            for kind in ("questions", "passages", "skipped")
         )
         for item in _items(FORMATS[form], path, args.max_questions):
             if item.skipped:

@@ -40,24 +40,26 @@ def run(args: argparse.Namespace) -> None:
     own = PassageStore(args.passages)
     corpus = PassageStore(args.corpus) if args.corpus else own
     retriever = load_class(settings.kind, KINDS, Retriever, f"retrievers.{args.retriever}.kind")(settings, own, corpus)
-    depth = max(k or 1 for k in top_ks(settings))
+    depth = top_ks(settings)[-1]
     gold = judged(read_records(args.questions, Question))
     rankings: dict[str, Sequence[str]] = {}
     write_records(args.output, _contexts(args, retriever, depth, gold, rankings))
-    write_json(args.metrics, {"retriever": args.retriever, "judged": len(gold), **retrieval_metrics(rankings, gold)})
+    write_json(
+        args.metrics, {"retriever": args.retriever, "judged": len(gold), **retrieval_metrics(rankings, gold, depth)}
+    )
 
 
 def _contexts(
     args: argparse.Namespace,
     retriever: Retriever,
-    depth: int,
+    depth: int | None,
     gold: Mapping[str, Any],
     rankings: dict[str, Sequence[str]],
 ) -> Iterator[Context]:
     """The contexts, one by one; notes the titles of the judged ones in ``rankings`` on the way."""
     stream = read_records(args.questions, Question)
     while questions := list(islice(stream, _BATCH)):
-        found = retriever.retrieve(questions, depth)
+        found = retriever.retrieve(questions, depth or 0)
         for question, passages in zip(questions, found, strict=True):
             context = Context(question_id=question.id, retriever=args.retriever, passages=passages)
             if question.id in gold:

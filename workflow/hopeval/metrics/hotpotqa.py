@@ -15,6 +15,7 @@ its oddities:
 import re
 import string
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import fsum
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -51,10 +52,9 @@ class Score(NamedTuple):
 AnswerScore: TypeAlias = Score
 SupportingFactsScore: TypeAlias = Score
 
-_RIGHT = Score(1.0, 1.0, 1.0, 1.0)
 _WRONG = Score(0.0, 0.0, 0.0, 0.0)
-_BOTH_EMPTY = Score(1.0, 0.0, 0.0, 0.0)
 
+_KEPT = 4096  # results: token counts are small, so few combinations cover nearly all questions
 _PUNCTUATION = string.punctuation.encode()
 _ARTICLES = frozenset({"a", "an", "the"})
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
@@ -108,13 +108,15 @@ def score_answer(prediction: str, gold: str) -> AnswerScore:
     wanted = _tokens(gold)
     predicted = wanted if prediction == gold else _tokens(prediction)
     if predicted == wanted:
-        return _RIGHT if wanted else _BOTH_EMPTY
-    if predicted in _ALL_OR_NOTHING or wanted in _ALL_OR_NOTHING or set(wanted).isdisjoint(predicted):
+        return _score(True, len(wanted), len(wanted), len(wanted))
+    if predicted in _ALL_OR_NOTHING or wanted in _ALL_OR_NOTHING:
         return _WRONG
-    return _partial_score(predicted, wanted)
+    return _score(False, _count_shared(predicted, wanted), len(predicted), len(wanted))
 
 
-def _partial_score(predicted: list[str], wanted: list[str]) -> Score:
+def _count_shared(predicted: list[str], wanted: list[str]) -> int:
+    if set(wanted).isdisjoint(predicted):
+        return 0
     unused: dict[str, int] = {}
     for token in wanted:
         unused[token] = unused.get(token, 0) + 1
@@ -123,7 +125,7 @@ def _partial_score(predicted: list[str], wanted: list[str]) -> Score:
         if unused.get(token):
             unused[token] -= 1
             shared += 1
-    return _inexact_score(shared, len(predicted), len(wanted))
+    return shared
 
 
 def score_supporting_facts(prediction: SupportingFacts, gold: SupportingFacts) -> SupportingFactsScore:
@@ -137,15 +139,16 @@ def score_supporting_facts(prediction: SupportingFacts, gold: SupportingFacts) -
     Score(em=1.0, f1=0.0, prec=0.0, recall=0.0)
     """
     predicted, wanted = set(map(tuple, prediction)), set(map(tuple, gold))
-    if predicted == wanted:
-        return _RIGHT if wanted else _BOTH_EMPTY
     shared = len(predicted & wanted)
-    return _inexact_score(shared, len(predicted), len(wanted)) if shared else _WRONG
+    return _score(shared == len(predicted) == len(wanted), shared, len(predicted), len(wanted))
 
 
-def _inexact_score(shared: int, predicted: int, wanted: int) -> Score:
-    prec, recall = shared / predicted, shared / wanted
-    return Score(0.0, _harmonic_mean(prec, recall), prec, recall)
+@lru_cache(_KEPT)
+def _score(exact: bool, shared: int, predicted: int, wanted: int) -> Score:
+    """The score for ``shared`` items among as many predicted and wanted ones; 0 where it is 0 by 0."""
+    prec = shared / predicted if predicted else 0.0
+    recall = shared / wanted if wanted else 0.0
+    return Score(float(exact), _harmonic_mean(prec, recall), prec, recall)
 
 
 def _harmonic_mean(prec: float, recall: float) -> float:
@@ -175,30 +178,15 @@ def score_question(
         of_answer = score_answer(answer, gold_answer)
     if supporting_facts is not None and gold_supporting_facts is not None:
         of_facts = score_supporting_facts(supporting_facts, gold_supporting_facts)
-    em, f1, prec, recall = of_answer
-    sp_em, sp_f1, sp_prec, sp_recall = of_facts
-    joint_em, joint_f1, joint_prec, joint_recall = _joint_score(of_answer, of_facts)
-    return {
-        "em": em,
-        "f1": f1,
-        "prec": prec,
-        "recall": recall,
-        "sp_em": sp_em,
-        "sp_f1": sp_f1,
-        "sp_prec": sp_prec,
-        "sp_recall": sp_recall,
-        "joint_em": joint_em,
-        "joint_f1": joint_f1,
-        "joint_prec": joint_prec,
-        "joint_recall": joint_recall,
-    }
+    return _row(of_answer, of_facts).copy()
 
 
-def _joint_score(of_answer: Score, of_facts: Score) -> Score:
-    if of_answer is _WRONG or of_facts is _WRONG:
-        return _WRONG
+@lru_cache(_KEPT)
+def _row(of_answer: Score, of_facts: Score) -> dict[str, float]:
+    """The twelve metrics, shared by all questions with the same scores: hand out copies."""
     prec, recall = of_answer.prec * of_facts.prec, of_answer.recall * of_facts.recall
-    return Score(of_answer.em * of_facts.em, _harmonic_mean(prec, recall), prec, recall)
+    joint = Score(of_answer.em * of_facts.em, _harmonic_mean(prec, recall), prec, recall)
+    return dict(zip(METRICS, of_answer + of_facts + joint, strict=True))
 
 
 def mean_scores(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:

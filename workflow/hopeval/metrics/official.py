@@ -21,6 +21,7 @@ Predictions: TypeAlias = tuple[dict[str, str], dict[str, list[Any]]]
 GoldRow: TypeAlias = tuple[str, str | None, SupportingFacts | None]
 """A question's id, answer and supporting facts."""
 
+_PAIRS = (list, tuple)
 _LONGEST_SHOWN = 60  # characters of a value in a message
 
 
@@ -127,7 +128,7 @@ def evaluate(gold_rows: Iterable[GoldRow], predictions: Predictions) -> Evaluati
         rows=rows,
         missing_answers=[question_id for question_id, _ in scored if question_id not in answers],
         missing_supporting_facts=[question_id for question_id, _ in scored if question_id not in facts],
-        malformed_supporting_facts=[key for key in rows if key in facts and not _well_formed(facts[key])],
+        malformed_supporting_facts=[key for key in rows if not _well_formed(facts.get(key, ()))],
         unknown_ids=len((answers.keys() | facts.keys()) - rows.keys()),
     )
 
@@ -135,11 +136,13 @@ def evaluate(gold_rows: Iterable[GoldRow], predictions: Predictions) -> Evaluati
 def _score_row(row: GoldRow, answers: dict[str, str], facts: dict[str, list[Any]]) -> dict[str, float]:
     question_id, gold_answer, gold_facts = row
     answer, predicted_facts = answers.get(question_id), facts.get(question_id)
-    if answer is not None and gold_answer is None:
-        raise _lacking(question_id, "answer")
-    if predicted_facts is not None and gold_facts is None:
+    if gold_answer is None:
+        if answer is not None:
+            raise _lacking(question_id, "answer")
+        gold_answer = ""
+    if gold_facts is None and predicted_facts is not None:
         raise _lacking(question_id, "supporting facts")
-    return score_question(answer, predicted_facts, gold_answer or "", gold_facts)
+    return score_question(answer, predicted_facts, gold_answer, gold_facts)
 
 
 def _lacking(question_id: str, part: str) -> InputError:
@@ -149,10 +152,11 @@ def _lacking(question_id: str, part: str) -> InputError:
     )
 
 
-def _well_formed(facts: list[Any]) -> bool:
+def _well_formed(facts: Iterable[Any]) -> bool:
     for fact in facts:
-        if not isinstance(fact, list | tuple) or len(fact) != 2:
+        if type(fact) not in _PAIRS or len(fact) != 2:
             return False
-        if not isinstance(fact[0], str) or not isinstance(fact[1], int):
+        title, index = fact
+        if not isinstance(title, str) or not isinstance(index, int):
             return False
     return True

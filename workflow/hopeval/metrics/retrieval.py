@@ -25,8 +25,12 @@ def distinct_titles(context: Context) -> list[str]:
     return list(dict.fromkeys(passage.title for passage in context.passages))
 
 
-def retrieval_metrics(rankings: Mapping[str, Sequence[str]], gold: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def retrieval_metrics(
+    rankings: Mapping[str, Sequence[str]], gold: Mapping[str, Sequence[str]], depth: int | None = None
+) -> dict[str, float]:
     """Means over the judged questions, each from 0 to 1; empty when none is judged.
+
+    ``depth`` is where the rankings were cut off: nothing is said of places beyond it.
 
     ``rankings`` and ``gold`` map a question's id to titles. ``recall@k`` is the share of gold titles among
     the first k, ``all_gold_recall@k`` the share of questions with all of them there, ``mrr`` the reciprocal
@@ -37,7 +41,8 @@ def retrieval_metrics(rankings: Mapping[str, Sequence[str]], gold: Mapping[str, 
     import ir_measures
     from ir_measures import RR, R, nDCG
 
-    measures = {f"recall@{k}": R @ k for k in CUTOFFS} | {"mrr": RR, "ndcg@10": nDCG @ 10}
+    cutoffs = [k for k in CUTOFFS if depth is None or k <= depth]
+    measures = {f"recall@{k}": R @ k for k in cutoffs} | {"mrr": RR, "ndcg@10": nDCG @ 10}
     qrels = {question: dict.fromkeys(titles, 1) for question, titles in gold.items()}
     # trec_eval breaks ties by document id; descending places keep the order of the ranking. It also skips
     # questions without any passage, so that a title that is no gold stands in for an empty ranking.
@@ -47,7 +52,8 @@ def retrieval_metrics(rankings: Mapping[str, Sequence[str]], gold: Mapping[str, 
     }
     values = ir_measures.calc_aggregate(list(measures.values()), qrels, run)
     complete = {
-        f"all_gold_recall@{k}": sum(all_gold(gold[q], rankings.get(q, ()), k) for q in gold) / len(gold) for k in CUTOFFS
+        f"all_gold_recall@{k}": sum(all_gold(gold[q], rankings.get(q, ()), k) for q in gold) / len(gold)
+        for k in cutoffs
     }
     return {name: float(values[measure]) for name, measure in measures.items()} | complete
 

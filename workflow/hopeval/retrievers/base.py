@@ -25,7 +25,7 @@ class PassageStore:
         self.path = Path(path)
         self._offsets = array("Q")
         self._positions: dict[str, int] = {}
-        self._file = open_binary(path)
+        self._file: Any = open_binary(path)
         if isinstance(self._file, gzip.GzipFile):
             raise InputError(f"{path}: packed, but passages are read at random; unpack it with gunzip")
         self._index()

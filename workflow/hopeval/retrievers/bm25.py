@@ -32,7 +32,9 @@ class BM25Retriever(Retriever):
         import bm25s
 
         if not len(self.corpus):
-            raise InputError(f"{self.corpus.path}: holds no passages, so bm25 has nothing to search; set dataset.corpus")
+            raise InputError(
+                f"{self.corpus.path}: holds no passages, so bm25 has nothing to search; set dataset.corpus"
+            )
         index = bm25s.BM25(method=self.settings.method, k1=self.settings.k1, b=self.settings.b)
         index.index(self._tokens(f"{p.title} {p.text}" for p in self.corpus), show_progress=False)
         return index
