@@ -7,7 +7,7 @@ also what an editor shows.
 import difflib
 import fnmatch
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import (
     BaseModel,
@@ -238,12 +238,12 @@ def parse_config(values: Mapping[str, Any]) -> Config:
 
 def parse_retriever(values: Any, where: str = "retriever") -> Retriever:
     """One retriever's section. Raises ConfigError."""
-    return _parse_section(Retriever, values, where, "retrievers")
+    return cast("Retriever", _parse_section(Retriever, values, where, "retrievers"))
 
 
 def parse_reader(values: Any, where: str = "reader") -> Reader:
     """One reader's section. Raises ConfigError."""
-    return _parse_section(Reader, values, where, "readers")
+    return cast("Reader", _parse_section(Reader, values, where, "readers"))
 
 
 def _parse_section(kind: Any, values: Any, where: str, section: str) -> Any:
@@ -336,7 +336,9 @@ def _real_path(loc: tuple[int | str, ...], values: Any) -> list[int | str]:
     """The path without pydantic's own steps (union tags, type names), by walking along the input."""
     path: list[int | str] = []
     for step in loc:
-        if (isinstance(values, Mapping) and step in values) or (isinstance(values, list) and isinstance(step, int)):
+        if isinstance(values, Mapping) and step in values:
+            values = values[step]
+        elif isinstance(values, list) and isinstance(step, int):
             values = values[step]
         elif step != loc[-1] or not isinstance(values, Mapping):
             continue

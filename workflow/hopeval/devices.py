@@ -36,7 +36,7 @@ def visible() -> list[str]:
     if listed is not None:
         return [device for device in (part.strip() for part in listed.split(",")) if device and device != "-1"]
     try:
-        import pynvml
+        import pynvml  # from nvidia-ml-py
 
         pynvml.nvmlInit()
     except Exception:  # no driver, no library, no permission: no device either way
@@ -65,7 +65,8 @@ def lease(count: int, share: int = 1) -> Iterator[list[str]]:
     if count > len(pool):
         shown = f": {','.join(pool)}" if pool else ""
         raise InputError(
-            f"gpus: {count} asked for, {len(pool)} visible{shown}; lower the reader's gpus or correct CUDA_VISIBLE_DEVICES"
+            f"gpus: {count} asked for, {len(pool)} visible{shown}; "
+            "lower the reader's gpus or correct CUDA_VISIBLE_DEVICES"
         )
     locks = _wait_for(count, share, pool)
     outside = os.environ.get("CUDA_VISIBLE_DEVICES")

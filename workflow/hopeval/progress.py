@@ -5,7 +5,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from hopeval.records import Response
 
@@ -72,7 +72,7 @@ class Progress:
         self._started = self._logged = time.monotonic()
         self._bar = self._open_bar(terminal) if terminal is not None else None
 
-    def _open_bar(self, terminal: TextIO) -> object:
+    def _open_bar(self, terminal: TextIO) -> Any:
         from tqdm import tqdm
 
         # Shards that run side by side each have a line of their own.
@@ -92,8 +92,8 @@ class Progress:
         """Count a response, and show it."""
         self.tally.add(response)
         if self._bar is not None:
-            self._bar.set_postfix_str(self._rates(), refresh=False)  # type: ignore[attr-defined]
-            self._bar.update()  # type: ignore[attr-defined]
+            self._bar.set_postfix_str(self._rates(), refresh=False)
+            self._bar.update()
         if time.monotonic() - self._logged > _LOG_EVERY_S:
             self._logged = time.monotonic()
             done = self.journaled + self.tally.done
@@ -113,13 +113,17 @@ class Progress:
     def close(self) -> None:
         """Take the line off the terminal and write the summary to the log."""
         if self._bar is not None:
-            self._bar.close()  # type: ignore[attr-defined]
+            self._bar.close()
         tally, elapsed = self.tally, self._elapsed_s()
-        mean = tally.latency_s / tally.answered if tally.answered else 0.0
-        print(
-            f"shard {self.shard}: {tally.answered} answered, {self.journaled} from the journal, {tally.failed} failed, "
-            f"{tally.truncated} truncated; {elapsed:.1f} s, mean latency {mean:.2f} s, "
-            f"{tally.completion_tokens / elapsed:.1f} generated and {tally.prompt_tokens / elapsed:.1f} prompt tokens/s, "
+        parts = [
+            f"{tally.answered} answered",
+            f"{self.journaled} from the journal",
+            f"{tally.failed} failed",
+            f"{tally.truncated} truncated",
+            f"{elapsed:.1f} s",
+            f"mean latency {tally.latency_s / max(tally.answered, 1):.2f} s",
+            f"{tally.completion_tokens / elapsed:.1f} generated tokens/s",
+            f"{tally.prompt_tokens / elapsed:.1f} prompt tokens/s",
             f"{tally.cached_share:.0%} of prompt tokens cached",
-            flush=True,
-        )
+        ]
+        print(f"shard {self.shard}: {', '.join(parts)}", flush=True)

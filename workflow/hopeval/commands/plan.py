@@ -64,7 +64,8 @@ class _Planner:
             for name, context in zip(names, contexts, strict=True):
                 if context.question_id != question.id:
                     raise InputError(
-                        f"{self.contexts[name]}: has {context.question_id!r} where {question.id!r} is due; retrieve again"
+                        f"{self.contexts[name]}: has {context.question_id!r} where {question.id!r} is due; "
+                        "retrieve again"
                     )
             yield from self._chain(question, dict(zip(names, contexts, strict=True)))
 
@@ -105,8 +106,8 @@ class _Planner:
             if tokens <= room:
                 return kept, prompt
         raise InputError(
-            f"question {question.id!r}: about {tokens} tokens even with no passages, but {room} fit; raise the reader's "
-            f"context_window ({self.reader.context_window}) or lower sampling.max_tokens, or shorten {template.path}"
+            f"question {question.id!r}: about {tokens} tokens even with no passages, but {room} fit; "
+            f"raise the reader's context_window ({self.reader.context_window}) or lower sampling.max_tokens, or shorten {template.path}"
         )
 
 
