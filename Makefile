@@ -20,7 +20,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Only what is imported gets compiled, when it is: halves the time of the installation.
 PIP := .venv/bin/python -m pip install -q --no-compile
 # connection-pool, which Snakemake wants, exists only as a source archive (one Python file, no compiler).
-# It is built with the setuptools of the lock: an isolated build would fetch its own, unchecked.
+# It is built with the setuptools of the lock: an isolated build would fetch its own, unchecked. On Python
+# 3.14 the same holds for immutables, which then wants a C compiler.
 INSTALL := $(PIP) --require-hashes --no-build-isolation --use-pep517
 
 # An environment remembers where it was made and with which Python: moved, copied or bereft, it is made anew.
@@ -69,8 +70,8 @@ help: ## list the targets
 
 # $(error) when the recipe starts: one line, no trace.
 .venv/made-in:
-	$(if $(shell $(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11) or "")'),,\
-	  $(error hopeval needs Python 3.11 or newer, but "$(PYTHON)" is not: install one and name it, as in: make PYTHON=python3.12))
+	$(if $(shell $(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),,\
+	  $(error hopeval needs Python 3.11 or newer, and "$(PYTHON)" is older or missing; name another, as in: make PYTHON=python3.12))
 	$(if $(shell $(PYTHON) -c 'import ensurepip, venv; print(1)' 2>/dev/null),,\
 	  $(error "$(PYTHON)" lacks the venv module; on Debian and Ubuntu: apt-get install python3-venv))
 	@echo "Making .venv with $$($(PYTHON) --version)"

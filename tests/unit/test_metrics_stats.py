@@ -5,11 +5,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hopeval.metrics import stats
-from hopeval.metrics.stats import bootstrap_interval, bootstrap_intervals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
+
+from hopeval.metrics import stats
+from hopeval.metrics.stats import bootstrap_interval, bootstrap_intervals
 
 
 def test_documented_examples() -> None:

@@ -339,7 +339,7 @@ def _real_path(loc: tuple[int | str, ...], values: Any) -> list[int | str]:
         if isinstance(values, Mapping) and step in values:
             values = values[step]
         elif isinstance(values, list) and isinstance(step, int):
-            values = values[step]
+            values = values[step] if step < len(values) else None
         elif step != loc[-1] or not isinstance(values, Mapping):
             continue
         path.append(step)

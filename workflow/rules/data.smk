@@ -29,12 +29,16 @@ rule prepare:
         questions=Unrecorded(shlex.quote(located(CONFIG.dataset.questions))),
         url=CONFIG.dataset.questions if is_url(CONFIG.dataset.questions) else None,
         format=CONFIG.dataset.format,
-        most=f"--max-questions {CONFIG.dataset.max_questions}" if CONFIG.dataset.max_questions else "",
+        most=(
+            f"--max-questions {CONFIG.dataset.max_questions}"
+            if CONFIG.dataset.max_questions
+            else ""
+        ),
         sha256=f"--sha256 {CONFIG.dataset.sha256}" if CONFIG.dataset.sha256 else "",
-        folder=RESULTS,
+        folder=lambda wildcards, output: Path(output.summary).parent,
     shell:
         "{params.hopeval} --questions {params.questions} --format {params.format} {params.most} {params.sha256}"
-        " --output {params.folder} > {log} 2>&1"
+        " --output {params.folder:q} > {log} 2>&1"
 
 
 rule embedded_model:
@@ -53,12 +57,12 @@ rule hub_model:
     """A model file from the Hugging Face hub, at a fixed revision."""
     output:
         "resources/models/{owner}/{repo}/{revision}/{file}",
+    log:
+        "resources/models/{owner}/{repo}/{revision}/{file}.log",
     wildcard_constraints:
         owner=r"[\w.-]+",
         repo=r"[\w.-]+",
         revision=r"[^/]+",
-    log:
-        "resources/models/{owner}/{repo}/{revision}/{file}.log",
     params:
         hopeval=command("fetch"),
     shell:

@@ -10,39 +10,6 @@ READER = f"{RESULTS}/readers/{{reader}}"
 workflow.scattergather(**{name: reader.shards for name, reader in READERS.items()})
 
 
-def contexts_of(wildcards):
-    """The contexts that a reader's experiments are made of."""
-    retrievers = dict.fromkeys(e["retriever"] for e in of_reader(wildcards.reader).values())
-    return [f"{RESULTS}/contexts/{name}.jsonl" for name in retrievers]
-
-
-def named_contexts(wildcards, input):
-    return Unrecorded(" ".join(f"{Path(path).stem}={shlex.quote(path)}" for path in input.contexts))
-
-
-def model_option(wildcards, input):
-    return Unrecorded(f"--model {shlex.quote(str(input.model))}" if input.model else "")
-
-
-def prompts_of(name):
-    """The prompts of a reader's experiments, as plan takes them."""
-    used = {e["prompt"] for e in of_reader(name).values()}
-    return {p: {"template": TEMPLATES[p], "output": CONFIG.prompts[p].output} for p in sorted(used)}
-
-
-def prompt_digests(wildcards):
-    """What of the prompts determines the requests: not where their templates lie."""
-    return as_json({name: [p["output"], file_sha256(p["template"])] for name, p in prompts_of(wildcards.reader).items()})
-
-
-def what_answers_depend_on(wildcards):
-    """The reader's settings that are part of the requests; others may change without a new plan."""
-    reader = CONFIG.readers[wildcards.reader]
-    return as_json(
-        {**reader.identity, "sampling": reader.sampling.model_dump(), "context_window": reader.context_window}
-    )
-
-
 rule plan:
     """Every distinct prompt that all experiments of a reader need."""
     input:
@@ -106,7 +73,11 @@ rule infer:
     threads: lambda wildcards: CONFIG.readers[wildcards.reader].threads
     resources:
         # Jobs that share a GPU are held back by the lease alone: Snakemake counts whole ones.
-        gpu=lambda wildcards: CONFIG.readers[wildcards.reader].gpus if CONFIG.readers[wildcards.reader].share == 1 else 0,
+        gpu=lambda wildcards: (
+            CONFIG.readers[wildcards.reader].gpus
+            if CONFIG.readers[wildcards.reader].share == 1
+            else 0
+        ),
     params:
         hopeval=command("infer"),
         code=lambda wildcards: code("infer", ENGINES.get(CONFIG.readers[wildcards.reader].engine)),

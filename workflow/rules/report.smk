@@ -35,9 +35,15 @@ rule provenance:
     params:
         hopeval=command("provenance"),
         config=quoted(CONFIG),
-        results=RESULTS,
-        models=Unrecorded(" ".join(f"{name}={shlex.quote(path)}" for name in READERS for path in model_path(name))),
-        templates=Unrecorded(" ".join(f"{name}={shlex.quote(path)}" for name, path in TEMPLATES.items())),
+        results=lambda wildcards, input: Path(input.dataset).parent,
+        models=Unrecorded(
+            " ".join(
+                f"{name}={shlex.quote(path)}" for name in READERS for path in model_path(name)
+            )
+        ),
+        templates=Unrecorded(
+            " ".join(f"{name}={shlex.quote(path)}" for name, path in TEMPLATES.items())
+        ),
     shell:
-        "{params.hopeval} --config {params.config} --results {params.results} --models {params.models}"
+        "{params.hopeval} --config {params.config} --results {params.results:q} --models {params.models}"
         " --templates {params.templates} --output {output} > {log} 2>&1"

@@ -5,11 +5,6 @@ Out: results/<dataset>/contexts/<retriever>.{jsonl,metrics.json}
 """
 
 
-def retriever_kind(wildcards):
-    kind = CONFIG.retrievers[wildcards.retriever].kind
-    return KINDS.get(kind, kind)
-
-
 rule retrieve:
     """Passages for each question, best first, and how good the ranking is."""
     input:
@@ -27,7 +22,9 @@ rule retrieve:
         hopeval=command("retrieve"),
         code=lambda wildcards: code("retrieve", retriever_kind(wildcards)),
         settings=lambda wildcards: as_json(CONFIG.retrievers[wildcards.retriever]),
-        corpus=lambda wildcards, input: Unrecorded(f"--corpus {shlex.quote(str(input.corpus))}" if input.corpus else ""),
+        corpus=lambda wildcards, input: Unrecorded(
+            f"--corpus {shlex.quote(str(input.corpus))}" if input.corpus else ""
+        ),
     shell:
         "{params.hopeval} --retriever {wildcards.retriever} --settings {params.settings:q}"
         " --questions {input.questions} --passages {input.passages} {params.corpus}"

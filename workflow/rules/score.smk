@@ -7,16 +7,6 @@ Out: results/<dataset>/experiments/<name>/{predictions.json, predictions.jsonl, 
 EXPERIMENT = f"{RESULTS}/experiments/{{experiment}}"
 
 
-def of_experiment(pattern):
-    """An input function: the pattern with the experiment's reader and retriever in it."""
-    return lambda wildcards: pattern.format(**EXPERIMENTS[wildcards.experiment]._asdict())
-
-
-def top_k_option(wildcards):
-    k = EXPERIMENTS[wildcards.experiment].top_k
-    return "" if k is None else f"--top-k {k}"
-
-
 rule predict:
     """What the reader answered, in the official format."""
     input:
@@ -35,10 +25,10 @@ rule predict:
     params:
         hopeval=command("predict"),
         code=code("predict"),
-        folder=EXPERIMENT,
+        folder=lambda wildcards, output: Path(output.official).parent,
     shell:
         "{params.hopeval} --experiment {wildcards.experiment} --questions {input.questions} --skipped {input.skipped}"
-        " --requests {input.requests} --responses {input.responses} --output {params.folder} > {log} 2>&1"
+        " --requests {input.requests} --responses {input.responses} --output {params.folder:q} > {log} 2>&1"
 
 
 rule score:

@@ -107,7 +107,8 @@ class _Planner:
                 return kept, prompt
         raise InputError(
             f"question {question.id!r}: about {tokens} tokens even with no passages, but {room} fit; "
-            f"raise the reader's context_window ({self.reader.context_window}) or lower sampling.max_tokens, or shorten {template.path}"
+            f"raise the reader's context_window ({self.reader.context_window}), lower sampling.max_tokens, "
+            f"or shorten {template.path}"
         )
 
 

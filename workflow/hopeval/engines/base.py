@@ -21,7 +21,7 @@ class Completion(NamedTuple):
 
 
 class RequestFailed(Exception):
-    """This request cannot be answered; the engine goes on with others."""
+    """One request cannot be answered; the engine goes on with others."""
 
 
 class EngineFailed(HopevalError):
@@ -54,12 +54,12 @@ class Engine(ABC):
         self.settings = setup.settings
         self.setup = setup
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027 - an engine need not load anything
         """Load what has to be loaded. Raises EngineFailed, or InputError for a setting that is wrong."""
 
     @abstractmethod
     async def complete(self, request: Request) -> Completion:
         """The answer to one request. Raises RequestFailed for this one alone, EngineFailed for all."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - nor let go of anything
         """Let go of everything; called also when ``open`` failed."""

@@ -42,7 +42,8 @@ class LlamaCppEngine(Engine):
             return xllamacpp.Server(self._parameters(xllamacpp.CommonParams()))
         except (RuntimeError, ValueError, MemoryError) as error:
             raise InputError(
-                f"model: llama.cpp cannot load {self.setup.model}: {error}; is it a GGUF file, and is there enough memory?"
+                f"model: llama.cpp cannot load {self.setup.model}: {_reason(error)}; "
+                "is it a whole GGUF file, and is there enough memory?"
             ) from None
 
     def _parameters(self, parameters: Any) -> Any:
@@ -94,6 +95,12 @@ class LlamaCppEngine(Engine):
         """Unload the model."""
         self._server = None
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _reason(error: Exception) -> str:
+    """The first line that llama.cpp marks as an error; the rest stands in the log."""
+    marked = [line.partition(" E ")[2] for line in str(error).splitlines() if " E " in line]
+    return marked[0].strip() if marked else str(error)
 
 
 @lru_cache(maxsize=64)

@@ -52,10 +52,12 @@ class Score(NamedTuple):
 AnswerScore: TypeAlias = Score
 SupportingFactsScore: TypeAlias = Score
 
-_WRONG = Score(0.0, 0.0, 0.0, 0.0)
+_Counts: TypeAlias = tuple[bool, int, int, int]
+"""Whether a prediction is exact; how many items are shared, predicted and wanted."""
 
-_KEPT = 4096  # results: token counts are small, so few combinations cover nearly all questions
-_PUNCTUATION = string.punctuation.encode()
+_MISSING: _Counts = (False, 0, 0, 0)
+_PUNCTUATION = string.punctuation.encode()  # from bytes it is dropped fastest
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = frozenset({"a", "an", "the"})
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 _ALL_OR_NOTHING = (["yes"], ["no"], ["noanswer"])
@@ -71,19 +73,18 @@ def normalize_answer(text: str) -> str:
 
 
 def _tokens(text: str) -> list[str]:
-    # In UTF-8 a byte of ASCII is never part of another character, and bytes drop characters fastest.
-    kept = text.lower().encode("utf-8", "surrogatepass").translate(None, _PUNCTUATION)
-    text = kept.decode("utf-8", "surrogatepass")
+    text = text.lower()
     if not (text.isascii() and text.isprintable()):
-        return _ARTICLE.sub(" ", text).split()
-    tokens = text.split()  # only letters, digits and spaces are left, so that articles are whole tokens
+        return _ARTICLE.sub(" ", text.translate(_WITHOUT_PUNCTUATION)).split()
+    # Only letters, digits and spaces are left here, so that articles are whole tokens.
+    tokens = text.encode().translate(None, _PUNCTUATION).decode().split()
     if _ARTICLES.isdisjoint(tokens):
         return tokens
     return [token for token in tokens if token not in _ARTICLES]
 
 
 def score_answer(prediction: str, gold: str) -> AnswerScore:
-    """EM, F1, precision and recall of an answer, over normalised tokens with repetition.
+    r"""EM, F1, precision and recall of an answer, over normalised tokens with repetition.
 
     Two of the prediction's four tokens are found among the gold answer's two, so precision is 2/4,
     recall 2/2, and F1 their harmonic mean:
@@ -102,21 +103,23 @@ def score_answer(prediction: str, gold: str) -> AnswerScore:
 
     >>> score_answer("The The", "The The")
     Score(em=1.0, f1=0.0, prec=0.0, recall=0.0)
-    >>> score_answer("Beyonc\\u00e9", "Beyonce\\u0301").f1
+    >>> score_answer("Beyonc\u00e9", "Beyonce\u0301").f1
     0.0
     """
+    return _score(_compare_answers(prediction, gold))
+
+
+def _compare_answers(prediction: str, gold: str) -> _Counts:
     wanted = _tokens(gold)
     predicted = wanted if prediction == gold else _tokens(prediction)
     if predicted == wanted:
-        return _score(True, len(wanted), len(wanted), len(wanted))
-    if predicted in _ALL_OR_NOTHING or wanted in _ALL_OR_NOTHING:
-        return _WRONG
-    return _score(False, _count_shared(predicted, wanted), len(predicted), len(wanted))
+        return True, len(wanted), len(wanted), len(wanted)
+    if set(wanted).isdisjoint(predicted) or predicted in _ALL_OR_NOTHING or wanted in _ALL_OR_NOTHING:
+        return False, 0, len(predicted), len(wanted)
+    return False, _count_shared(predicted, wanted), len(predicted), len(wanted)
 
 
 def _count_shared(predicted: list[str], wanted: list[str]) -> int:
-    if set(wanted).isdisjoint(predicted):
-        return 0
     unused: dict[str, int] = {}
     for token in wanted:
         unused[token] = unused.get(token, 0) + 1
@@ -138,14 +141,18 @@ def score_supporting_facts(prediction: SupportingFacts, gold: SupportingFacts) -
     >>> score_supporting_facts([], [])
     Score(em=1.0, f1=0.0, prec=0.0, recall=0.0)
     """
+    return _score(_compare_facts(prediction, gold))
+
+
+def _compare_facts(prediction: SupportingFacts, gold: SupportingFacts) -> _Counts:
     predicted, wanted = set(map(tuple, prediction)), set(map(tuple, gold))
     shared = len(predicted & wanted)
-    return _score(shared == len(predicted) == len(wanted), shared, len(predicted), len(wanted))
+    return shared == len(predicted) == len(wanted), shared, len(predicted), len(wanted)
 
 
-@lru_cache(_KEPT)
-def _score(exact: bool, shared: int, predicted: int, wanted: int) -> Score:
-    """The score for ``shared`` items among as many predicted and wanted ones; 0 where it is 0 by 0."""
+def _score(counts: _Counts) -> Score:
+    """The score that follows from the counts; 0 where it is 0 by 0."""
+    exact, shared, predicted, wanted = counts
     prec = shared / predicted if predicted else 0.0
     recall = shared / wanted if wanted else 0.0
     return Score(float(exact), _harmonic_mean(prec, recall), prec, recall)
@@ -173,17 +180,18 @@ def score_question(
     >>> sum(score_question(None, [["A", 0]], "New York", [["A", 0]]).values())  # SP alone
     4.0
     """
-    of_answer, of_facts = _WRONG, _WRONG
+    answer_counts, facts_counts = _MISSING, _MISSING
     if answer is not None:
-        of_answer = score_answer(answer, gold_answer)
+        answer_counts = _compare_answers(answer, gold_answer)
     if supporting_facts is not None and gold_supporting_facts is not None:
-        of_facts = score_supporting_facts(supporting_facts, gold_supporting_facts)
-    return _row(of_answer, of_facts).copy()
+        facts_counts = _compare_facts(supporting_facts, gold_supporting_facts)
+    return _row(answer_counts, facts_counts).copy()
 
 
-@lru_cache(_KEPT)
-def _row(of_answer: Score, of_facts: Score) -> dict[str, float]:
-    """The twelve metrics, shared by all questions with the same scores: hand out copies."""
+@lru_cache(maxsize=4096)  # counts are small, so that few pairs of them cover nearly all questions
+def _row(answer_counts: _Counts, facts_counts: _Counts) -> dict[str, float]:
+    """The twelve metrics, one object for all questions with the same counts: hand out copies."""
+    of_answer, of_facts = _score(answer_counts), _score(facts_counts)
     prec, recall = of_answer.prec * of_facts.prec, of_answer.recall * of_facts.recall
     joint = Score(of_answer.em * of_facts.em, _harmonic_mean(prec, recall), prec, recall)
     return dict(zip(METRICS, of_answer + of_facts + joint, strict=True))

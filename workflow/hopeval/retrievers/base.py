@@ -1,6 +1,5 @@
 """What a retriever is, and the passages that it draws from."""
 
-import gzip
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hopeval.errors import InputError
-from hopeval.io import open_binary
+from hopeval.io import is_packed, open_binary
 from hopeval.records import Passage, Question, RankedPassage
 
 
@@ -25,9 +24,9 @@ class PassageStore:
         self.path = Path(path)
         self._offsets = array("Q")
         self._positions: dict[str, int] = {}
-        self._file: Any = open_binary(path)
-        if isinstance(self._file, gzip.GzipFile):
+        if is_packed(path):
             raise InputError(f"{path}: packed, but passages are read at random; unpack it with gunzip")
+        self._file = open_binary(path)
         self._index()
 
     def _index(self) -> None:
