@@ -9,20 +9,23 @@ an n-th of them, so that whole and shared leases exclude each other without furt
 import fcntl
 import os
 import random
+import re
 import struct
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from hopeval.errors import InputError
+from hopeval.errors import HopevalError, InputError
 
 UNITS = 840
 """Parts of a device: divisible by every number from 1 to 8, so that each share has a fair range."""
 _FLOCK = struct.Struct("hhqqi4x")
+_DEVICE = re.compile(r"\d+|(GPU|MIG)-[\w/-]+")
 
 
 class _Lock(NamedTuple):
@@ -34,14 +37,15 @@ def visible() -> list[str]:
     """The devices that this process may use: CUDA_VISIBLE_DEVICES, else all that the driver (NVML) knows."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
-        return [device for device in (part.strip() for part in listed.split(",")) if device and device != "-1"]
+        # Like CUDA: all up to the first that is no device (-1, NoDevFiles). One that is named twice is one.
+        return list(dict.fromkeys(takewhile(_DEVICE.fullmatch, (part.strip() for part in listed.split(",")))))
     try:
         import pynvml  # from nvidia-ml-py
 
         pynvml.nvmlInit()
+        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
     except Exception:  # no driver, no library, no permission: no device either way
         return []
-    return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
 
 
 def lock_folder() -> Path:
@@ -76,7 +80,7 @@ def lease(count: int, share: int = 1) -> Iterator[list[str]]:
         yield devices
     finally:
         _release(locks)
-        os.environ.pop("CUDA_VISIBLE_DEVICES")
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         if outside is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = outside
 
@@ -109,8 +113,17 @@ def _try(count: int, share: int, pool: Sequence[str]) -> list[_Lock] | None:
 def _lock_part(device: str, share: int) -> int | None:
     """An open file that holds one free part of the device, or None when all its parts are taken."""
     folder = lock_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = os.open(folder / device.replace("/", "_"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(folder / device.replace("/", "_"), os.O_RDWR | os.O_CREAT, 0o600)
+        return _lock_free_part(file, share)
+    except OSError as error:
+        raise HopevalError(
+            f"{folder}: cannot hold lock files: {error.strerror}; name a local folder of your own in HOPEVAL_LOCKS"
+        ) from None
+
+
+def _lock_free_part(file: int, share: int) -> int | None:
     # What an engine starts inherits the lease: a device is free when nobody computes on it any more.
     os.set_inheritable(file, True)
     size = UNITS // share

@@ -1,6 +1,7 @@
 """Files from elsewhere: streamed, checked against their SHA-256, and never half there."""
 
 import hashlib
+import http.client
 import os
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
                 raise InputError(_differs(url, found, sha256))
     except urllib.error.HTTPError as error:
         raise InputError(f"{url}: the server answered {error.code} {error.reason}; check the address") from None
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:  # the latter: broken off in mid-chunk, for one
         raise HopevalError(f"{url}: could not be fetched: {error}; check the network and run again") from None
 
 

@@ -7,13 +7,16 @@ lines, whatever the file system; each reads all files. A torn or damaged line co
 import os
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 import msgspec
 
+from hopeval.errors import HopevalError
+from hopeval.io import open_binary
 from hopeval.records import Response
 
 _KEY_STARTS = len(b'{"key":"')
@@ -47,7 +50,7 @@ class Journal:
         found: dict[str, Response] = {}
         damaged: list[Damage] = []
         for path in sorted(self.folder.glob("*.jsonl")):
-            with open(path, "rb") as file:
+            with open_binary(path) as file:
                 for number, line in enumerate(file, 1):
                     # Our own lines begin with the key: most need not be decoded at all.
                     if (
@@ -66,21 +69,43 @@ class Journal:
         return found, damaged
 
     def append(self, response: Response) -> None:
-        """Keep a response. It survives this process at once, and the machine within a second."""
+        """Keep a response. It survives this process at once, and the machine from the next sync on.
+
+        Raises HopevalError when it cannot be kept, as on a full disk.
+        """
+        with self._explained():
+            self._write(memoryview(msgspec.json.encode(response) + b"\n"))
+            if time.monotonic() - self._synced > _SYNC_EVERY_S:
+                self._sync()
+
+    def _write(self, line: memoryview) -> None:
         if self._file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - open until close()
-        self._file.write(msgspec.json.encode(response) + b"\n")
-        if time.monotonic() - self._synced > _SYNC_EVERY_S:
+        while line:  # unbuffered, it may take a part: on a full disk the error comes with the rest
+            line = line[self._file.write(line) :]
+
+    def _sync(self) -> None:
+        if self._file is not None:
             os.fsync(self._file.fileno())
             self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Sync and close this job's file."""
+        """Sync and close this job's file. Raises HopevalError when that fails."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with self._explained(), self._file:
+                self._sync()
             self._file = None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise HopevalError(
+                f"{self.path}: answers cannot be kept: {error.strerror}; "
+                "make room or mend the folder, and run the same command again"
+            ) from None
 
     def __enter__(self) -> Self:
         return self

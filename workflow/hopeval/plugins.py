@@ -1,6 +1,7 @@
 """From a name in the configuration to the class that does the work."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ def load_class(name: str, known: Mapping[str, str], base: type, where: str) -> A
     """The class for ``name``: one of ``known`` (name → module:Class), or ``module:Class`` of the user's own.
 
     The user's modules are looked for in the working directory first. Raises InputError when there is
-    no such module or class, or when it is not a subclass of ``base``.
+    no such module or class, or when it is not a whole subclass of ``base``.
     """
     module_name, _, class_name = known.get(name, name).partition(":")
     if name not in known and "" not in sys.path:
@@ -23,4 +24,6 @@ def load_class(name: str, known: Mapping[str, str], base: type, where: str) -> A
         raise InputError(f"{where}: {name!r} cannot be loaded: {error}; check the name and PYTHONPATH") from None
     if not (isinstance(found, type) and issubclass(found, base)):
         raise InputError(f"{where}: {name!r} is no subclass of {base.__module__}.{base.__name__}; derive it from that")
+    if inspect.isabstract(found):
+        raise InputError(f"{where}: {name!r} lacks {', '.join(sorted(vars(found)['__abstractmethods__']))}; define it")
     return found

@@ -1,6 +1,7 @@
 """What one sees of a running job: a live line on a terminal, plain lines in the log."""
 
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -76,17 +77,21 @@ class Progress:
         from tqdm import tqdm
 
         # Shards that run side by side each have a line of their own.
-        place = int(self.shard.split("-")[0]) - 1 if self.shard[:1].isdigit() else 0
+        number = re.match("[0-9]+", self.shard)
         return tqdm(
             total=self.total,
             initial=self.journaled,
             desc=f"shard {self.shard}",
             unit="request",
             file=terminal,
-            position=place % 20,
+            position=(int(number[0]) - 1) % 20 if number else 0,
             leave=False,
             dynamic_ncols=True,
         )
+
+    def start(self) -> None:
+        """Start the clock: waiting for devices and loading a model says nothing of the speed."""
+        self._started = self._logged = time.monotonic()
 
     def add(self, response: Response) -> None:
         """Count a response, and show it."""

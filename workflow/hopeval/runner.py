@@ -9,8 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
+from typing import Any
+
+import msgspec
 
 from hopeval.engines.base import Completion, Engine, EngineFailed, RequestFailed
+from hopeval.errors import HopevalError
 from hopeval.journal import Journal
 from hopeval.records import Request, Response
 
@@ -43,8 +47,8 @@ async def answer(
     """The responses to these requests in the order in which they came; each is in the journal already.
 
     A request that fails is a response with ``error``. Raises EngineFailed when the engine is of no more
-    use, and asyncio.CancelledError when the job was told to end (SIGTERM): what was in flight is
-    finished and kept, no more is begun.
+    use, HopevalError when answers cannot be kept, and asyncio.CancelledError when the job was told to
+    end (SIGTERM): what was in flight is finished and kept, no more is begun.
     """
     feed = chains(requests)
     responses: list[Response] = []
@@ -66,7 +70,7 @@ async def answer(
         async with asyncio.TaskGroup() as workers:
             for _ in range(engine.concurrency):
                 workers.create_task(work())
-    except* EngineFailed as failures:
+    except* HopevalError as failures:
         raise failures.exceptions[0] from None
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
@@ -80,9 +84,9 @@ async def _respond(request: Request, engine: Engine, job: Job) -> Response:
     completion, error = await _complete(request, engine, job.timeout_s)
     return Response(
         key=request.key,
-        text=completion.text,
+        text=_encodable(completion.text),
         finish_reason=completion.finish_reason,
-        error=error,
+        error=None if error is None else _encodable(error),
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         cached_tokens=completion.cached_tokens,
@@ -97,15 +101,37 @@ async def _respond(request: Request, engine: Engine, job: Job) -> Response:
 
 
 async def _complete(request: Request, engine: Engine, timeout_s: float) -> tuple[Completion, str | None]:
+    limit = asyncio.timeout(timeout_s)
     try:
-        async with asyncio.timeout(timeout_s):
-            return await engine.complete(request), None
+        async with limit:
+            return _checked(await engine.complete(request)), None
     except EngineFailed as error:
         raise EngineFailed(f"question {request.question_id!r}: {error}") from error
-    except TimeoutError:
-        return Completion(""), f"no answer within {timeout_s:g} s (timeout_s)"
     except RequestFailed as error:
         return Completion(""), str(error)
-    except Exception as error:  # an engine of the user's own may raise anything: it costs this request
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and _told_to_end():
+            raise
+        if limit.expired():
+            return Completion(""), f"no answer within {timeout_s:g} s (timeout_s)"
+        # An engine of the user's own may raise anything: it costs this request.
         traceback.print_exc()
         return Completion(""), f"{type(error).__name__}: {error}"
+
+
+def _told_to_end() -> bool:
+    """Whether this task was cancelled, rather than something that the engine waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _checked(completion: Any) -> Completion:
+    """The completion, if it is one. Raises TypeError or msgspec.ValidationError."""
+    if not isinstance(completion, Completion):
+        raise TypeError(f"complete() must return a Completion, found {type(completion).__name__}")
+    return msgspec.convert(tuple(completion), Completion)
+
+
+def _encodable(text: str) -> str:
+    """The text with ``?`` for what UTF-8 cannot hold: halves of surrogate pairs."""
+    return text.encode(errors="replace").decode()

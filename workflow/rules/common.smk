@@ -11,10 +11,24 @@ import sys
 from pathlib import Path
 
 import yaml
+from snakemake.sourcecache import LocalSourceFile
 
-# A remote workflow's files are fetched one by one, when they are named: hence the list of them.
-for name in Path(workflow.source_path("../package.txt")).read_text().split():
-    LIBRARY = Path(workflow.source_path(f"../{name}")).parents[name.count("/")]
+RULES = workflow.current_basedir
+
+
+def own_file(path):
+    """Where a file of the workflow itself lies; ``path`` is relative to the workflow's folder.
+
+    A remote workflow's files are fetched one by one, when they are named. Local ones are used in
+    place: source_path would copy them to another temporary folder in every run.
+    """
+    if isinstance(RULES, LocalSourceFile):
+        return Path(RULES.get_path_or_uri(secret_free=True), "../..", path).resolve()
+    return Path(workflow.source_path(f"../../{path}"))
+
+
+for name in own_file("workflow/package.txt").read_text().split():
+    LIBRARY = own_file(f"workflow/{name}").parents[name.count("/")]
 sys.path.insert(0, str(LIBRARY))
 
 from hopeval.closure import code_digest
@@ -30,13 +44,18 @@ EMBEDDED_MODEL = "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 def located(path):
     """The path as it is, when it is there or nowhere; else where it lies beside the workflow."""
-    if Path(path).exists() or Path(path).is_absolute():
+    if is_url(path) or Path(path).exists() or Path(path).is_absolute():
         return path
     try:
-        beside = workflow.source_path(f"../../{path}")
+        beside = own_file(path)
     except Exception:  # what a remote source raises depends on its host
         return path
-    return str(beside) if Path(beside).exists() else path
+    return str(beside) if beside.exists() else path
+
+
+def as_named(path):
+    """A user's file as an input: the ``prefix`` of a module statement is for what the workflow makes."""
+    return local(located(path))
 
 
 def template_path(name):
@@ -47,7 +66,7 @@ def template_path(name):
 
 def checked_config():
     """The configuration. Every mistake is told before any job starts, and Snakemake ends with 2."""
-    defaults = yaml.safe_load(Path(workflow.source_path("../../config.yaml")).read_text())
+    defaults = yaml.safe_load(own_file("config.yaml").read_text())
     try:
         checked = parse_config(merge(defaults, config))
         if missing := missing_files(checked):
@@ -149,7 +168,10 @@ def model_path(reader):
     model = getattr(CONFIG.readers[reader], "model", None)
     if isinstance(model, HubFile):
         return [f"resources/models/{model.repo}/{model.revision}/{model.file}"]
-    return [located(model)] if CONFIG.readers[reader].engine == "llamacpp" else []
+    if CONFIG.readers[reader].engine != "llamacpp":
+        return []
+    # The embedded model is made by a rule, unless it lies beside the workflow already.
+    return [model if model == EMBEDDED_MODEL == located(model) else as_named(model)]
 
 
 def retriever_kind(wildcards):
@@ -199,6 +221,18 @@ def what_answers_depend_on(wildcards):
     )
 
 
+def journal_folder(wildcards, output):
+    """Beside the folder of the responses, wherever a module's ``prefix`` puts that."""
+    return Path(output[0]).parents[1] / "journal"
+
+
+def named_models(wildcards, input):
+    """The model files by the names of their readers, as provenance takes them."""
+    names = [name for name in READERS for _ in model_path(name)]
+    pairs = zip(names, input.models, strict=True)
+    return Unrecorded(" ".join(f"{name}={shlex.quote(path)}" for name, path in pairs))
+
+
 def of_experiment(pattern):
     """An input function: the pattern with the experiment's reader and retriever in it."""
     return lambda wildcards: pattern.format(**EXPERIMENTS[wildcards.experiment]._asdict())
@@ -207,6 +241,12 @@ def of_experiment(pattern):
 def top_k_option(wildcards):
     k = EXPERIMENTS[wildcards.experiment].top_k
     return "" if k is None else f"--top-k {k}"
+
+
+def environment_of(wildcards):
+    """The conda environment of a reader's engine (--sdm conda); an engine of one's own has the workflow's."""
+    engine = CONFIG.readers[wildcards.reader].engine
+    return f"../../envs/{engine if engine in ENGINES else 'workflow'}.yaml"
 
 
 def show_leaderboard():

@@ -5,15 +5,10 @@ Out: results/<dataset>/{questions,passages,skipped}.jsonl, dataset.json; resourc
 """
 
 
-localrules:
-    embedded_model,
-    hub_model,
-
-
 rule prepare:
     """A dataset as question and passage records."""
     input:
-        [] if is_url(CONFIG.dataset.questions) else located(CONFIG.dataset.questions),
+        [] if is_url(CONFIG.dataset.questions) else as_named(CONFIG.dataset.questions),
     output:
         questions=f"{RESULTS}/questions.jsonl",
         passages=f"{RESULTS}/passages.jsonl",
@@ -23,6 +18,8 @@ rule prepare:
         f"{RESULTS}/logs/prepare.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare.tsv"
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("prepare"),
         code=code("prepare"),
@@ -47,6 +44,9 @@ rule embedded_model:
         EMBEDDED_MODEL,
     log:
         "resources/models/SmolLM2-135M-Instruct.log",
+    localrule: True
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("fetch"),
     shell:
@@ -63,6 +63,9 @@ rule hub_model:
         owner=r"[\w.-]+",
         repo=r"[\w.-]+",
         revision=r"[^/]+",
+    localrule: True
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("fetch"),
     shell:

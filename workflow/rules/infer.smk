@@ -9,6 +9,12 @@ READER = f"{RESULTS}/readers/{{reader}}"
 
 workflow.scattergather(**{name: reader.shards for name, reader in READERS.items()})
 
+# Gathered here and not in merge: until that looks, another module may have a reader of the same name.
+RESPONSES = {
+    name: getattr(gather, name)(f"{RESULTS}/readers/{name}/responses/{{scatteritem}}.jsonl")
+    for name in READERS
+}
+
 
 rule plan:
     """Every distinct prompt that all experiments of a reader need."""
@@ -22,6 +28,8 @@ rule plan:
         f"{RESULTS}/logs/plan/{{reader}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plan/{{reader}}.tsv"
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("plan"),
         code=code("plan"),
@@ -52,6 +60,8 @@ for reader in READERS:
             f"{RESULTS}/logs/shard/{reader}.log",
         benchmark:
             f"{RESULTS}/benchmarks/shard/{reader}.tsv"
+        conda:
+            "../../envs/workflow.yaml"
         params:
             hopeval=command("shard"),
             code=code("shard"),
@@ -70,6 +80,8 @@ rule infer:
         f"{RESULTS}/logs/infer/{{reader}}/{{scatteritem}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/infer/{{reader}}/{{scatteritem}}.tsv"
+    conda:
+        environment_of
     threads: lambda wildcards: CONFIG.readers[wildcards.reader].threads
     resources:
         # Jobs that share a GPU are held back by the lease alone: Snakemake counts whole ones.
@@ -82,11 +94,11 @@ rule infer:
         hopeval=command("infer"),
         code=lambda wildcards: code("infer", ENGINES.get(CONFIG.readers[wildcards.reader].engine)),
         settings=lambda wildcards: quoted(CONFIG.readers[wildcards.reader]),
-        journal=f"{READER}/journal",
+        journal=journal_folder,
         model=model_option,
     shell:
         "{params.hopeval} --reader {wildcards.reader} --settings {params.settings} {params.model}"
-        " --requests {input.requests} --shard {wildcards.scatteritem} --journal {params.journal}"
+        " --requests {input.requests} --shard {wildcards.scatteritem} --journal {params.journal:q}"
         " --output {output} --threads {threads} --granted-gpus {resources.gpu} --log {log}"
 
 
@@ -94,15 +106,15 @@ rule merge:
     """Exactly one response for each request of a reader."""
     input:
         requests=f"{READER}/requests.jsonl",
-        responses=lambda wildcards: getattr(gather, wildcards.reader)(
-            f"{RESULTS}/readers/{wildcards.reader}/responses/{{scatteritem}}.jsonl"
-        ),
+        responses=lambda wildcards: RESPONSES[wildcards.reader],
     output:
         f"{READER}/responses.jsonl",
     log:
         f"{RESULTS}/logs/merge/{{reader}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/merge/{{reader}}.tsv"
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("merge"),
         code=code("merge"),

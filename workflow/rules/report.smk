@@ -15,6 +15,8 @@ rule report:
         f"{RESULTS}/logs/report.log",
     benchmark:
         f"{RESULTS}/benchmarks/report.tsv"
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("report"),
         code=code("report"),
@@ -27,20 +29,18 @@ rule provenance:
     input:
         leaderboard=rules.report.output,
         dataset=rules.prepare.output.summary,
-        models=[path for name in READERS for path in model_path(name)],
+        models=lambda wildcards: [path for name in READERS for path in model_path(name)],
     output:
         f"{RESULTS}/provenance.json",
     log:
         f"{RESULTS}/logs/provenance.log",
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("provenance"),
         config=quoted(CONFIG),
         results=lambda wildcards, input: Path(input.dataset).parent,
-        models=Unrecorded(
-            " ".join(
-                f"{name}={shlex.quote(path)}" for name in READERS for path in model_path(name)
-            )
-        ),
+        models=named_models,
         templates=Unrecorded(
             " ".join(f"{name}={shlex.quote(path)}" for name, path in TEMPLATES.items())
         ),

@@ -10,7 +10,7 @@ rule retrieve:
     input:
         questions=rules.prepare.output.questions,
         passages=rules.prepare.output.passages,
-        corpus=located(CONFIG.dataset.corpus) if CONFIG.dataset.corpus else [],
+        corpus=as_named(CONFIG.dataset.corpus) if CONFIG.dataset.corpus else [],
     output:
         contexts=f"{RESULTS}/contexts/{{retriever}}.jsonl",
         metrics=f"{RESULTS}/contexts/{{retriever}}.metrics.json",
@@ -18,6 +18,8 @@ rule retrieve:
         f"{RESULTS}/logs/retrieve/{{retriever}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/retrieve/{{retriever}}.tsv"
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("retrieve"),
         code=lambda wildcards: code("retrieve", retriever_kind(wildcards)),

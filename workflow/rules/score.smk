@@ -22,6 +22,8 @@ rule predict:
         f"{RESULTS}/logs/predict/{{experiment}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{experiment}}.tsv"
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("predict"),
         code=code("predict"),
@@ -45,6 +47,8 @@ rule score:
         f"{RESULTS}/logs/score/{{experiment}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/score/{{experiment}}.tsv"
+    conda:
+        "../../envs/workflow.yaml"
     params:
         hopeval=command("score"),
         code=code("score"),

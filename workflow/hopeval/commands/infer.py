@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     terminal = redirect_output(args.log) if args.log else (sys.stderr if sys.stderr.isatty() else None)
     settings = parse_reader(args.settings, args.reader)
     _check_grant(args, settings)
-    requests = list({request.key: request for request in read_records(args.requests, Request)}.values())
+    requests = _distinct(read_records(args.requests, Request))
     with Journal(args.journal, args.shard) as journal:
         responses, damaged = journal.answered([request.key for request in requests])
         for damage in damaged:
@@ -61,6 +61,14 @@ def run(args: argparse.Namespace) -> None:
             progress.close()
     _check_failures(args, settings, requests, responses)
     write_records(args.output, (responses[request.key] for request in requests))
+
+
+def _distinct(requests: Iterable[Request]) -> list[Request]:
+    """The first request with each key; two questions may have one prompt."""
+    first: dict[str, Request] = {}
+    for request in requests:
+        first.setdefault(request.key, request)
+    return list(first.values())
 
 
 def _check_grant(args: argparse.Namespace, settings: Any) -> None:
@@ -91,9 +99,10 @@ async def _serve(
     try:
         await engine.open()
         print(f"{job.engine} ready after {time.monotonic() - begun:.1f} s, devices {job.devices or 'none'}", flush=True)
+        progress.start()
         responses = await answer(requests, engine, journal, job, progress.add)
     except asyncio.CancelledError:
-        raise HopevalError("told to end (SIGTERM); all answers so far are kept, run the same command again") from None
+        raise HopevalError("told to end; all answers so far are kept, run the same command again") from None
     finally:
         await engine.close()
     return {response.key: response for response in responses}

@@ -39,7 +39,8 @@ class Setup:
 
 
 class Engine(ABC):
-    """Answers requests between ``open`` and ``close``, as many at once as ``concurrency`` says.
+    """Answers requests between ``open`` and ``close``, as many at once as ``concurrency`` says,
+    the reader's setting or else the class's.
 
     An engine of the user's own needs no more than ``complete``:
 
@@ -53,6 +54,7 @@ class Engine(ABC):
     def __init__(self, setup: Setup) -> None:
         self.settings = setup.settings
         self.setup = setup
+        self.concurrency = setup.settings.concurrency or self.concurrency
 
     async def open(self) -> None:  # noqa: B027 - an engine need not load anything
         """Load what has to be loaded. Raises EngineFailed, or InputError for a setting that is wrong."""

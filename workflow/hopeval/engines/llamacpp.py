@@ -17,13 +17,12 @@ from hopeval.records import Request
 class LlamaCppEngine(Engine):
     """One model, ``concurrency`` slots (1 by default: on few cores more do not help), ``threads`` cores.
 
-    ``options`` are llama.cpp's own parameters by name, such as ``n_batch`` or ``cache_type_k``. A slot keeps
+    ``options`` are llama.cpp's own parameters by name, such as ``n_batch`` or ``n_gpu_layers``. A slot keeps
     the tokens of its last request, so that a request that begins alike is not computed anew.
     """
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.concurrency = self.settings.concurrency or 1
         self._threads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="llamacpp")
         self._server: Any = None
 
@@ -36,10 +35,12 @@ class LlamaCppEngine(Engine):
         self._server = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
 
     def _load(self) -> Any:
-        import xllamacpp
-
         try:
+            import xllamacpp
+
             return xllamacpp.Server(self._parameters(xllamacpp.CommonParams()))
+        except ImportError as error:
+            raise InputError(f"engine: llamacpp cannot be loaded: {error}; pip install xllamacpp") from None
         except (RuntimeError, ValueError, MemoryError) as error:
             raise InputError(
                 f"model: llama.cpp cannot load {self.setup.model}: {_reason(error)}; "
@@ -59,7 +60,7 @@ class LlamaCppEngine(Engine):
                 raise InputError(f"options.{name}: llama.cpp has no such parameter; see its CommonParams")
             try:
                 setattr(parameters, name, value)
-            except (TypeError, ValueError, OverflowError) as error:
+            except (TypeError, ValueError, OverflowError, AttributeError) as error:
                 raise InputError(f"options.{name}: found {value!r}: {error}") from None
         return parameters
 

@@ -206,7 +206,7 @@ def mean_scores(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     >>> mean_scores([right, wrong, wrong, wrong])["f1"]
     0.25
     """
-    columns = list(zip(*map(itemgetter(*METRICS), rows), strict=True))
-    if not columns:
+    rows = list(rows)
+    if not rows:
         raise ValueError("no questions: the mean of nothing is not defined")
-    return {name: fsum(column) / len(column) for name, column in zip(METRICS, columns, strict=True)}
+    return {name: fsum(map(itemgetter(name), rows)) / len(rows) for name in METRICS}
