@@ -34,7 +34,7 @@ endif
 run: .venv/run.stamp ## evaluate the sample, or what ARGS="--configfile mine.yaml" says
 	@echo "Running the workflow"
 	@.venv/bin/snakemake --cores all $(ARGS)
-	@$(if $(strip $(ARGS)),echo "Done. To see the leaderboard: .venv/bin/hopeval show results/<dataset>",.venv/bin/hopeval show results/sample)
+	@echo "The leaderboard again: .venv/bin/hopeval show $(if $(strip $(ARGS)),results/<dataset>,results/sample)"
 
 test: .venv/test.stamp ## run the tests; ARGS="-k metrics" chooses some
 	@echo "Running the tests"

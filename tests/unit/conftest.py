@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,16 +22,14 @@ HANG_S = 120
 """No test waits longer for another process."""
 
 
-def make_request(question_id: str, number: int = 1, content: str = "Who?", **fields: Any) -> Request:
-    """A request with a key of its own."""
-    key = hashlib.sha256(f"{question_id}/{number}/{content}".encode()).hexdigest()
-    return Request(key=key, question_id=question_id, messages=[Message("user", content)], **fields)
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """This process's environment, with the package and tests/engines.py importable."""
+def _environment(**variables: str) -> dict[str, str]:
     paths = f"{ROOT / 'workflow'}{os.pathsep}{ROOT / 'tests'}"
     return {**os.environ, "PYTHONPATH": paths, **variables}
+
+
+def _request(question_id: str, number: int = 1, content: str = "Who?", **fields: Any) -> Request:
+    key = hashlib.sha256(f"{question_id}/{number}/{content}".encode()).hexdigest()
+    return Request(key=key, question_id=question_id, messages=[Message("user", content)], **fields)
 
 
 class Inference:
@@ -41,6 +39,7 @@ class Inference:
         self.folder, self.locks = folder, locks
         self.journal, self.output = folder / "journal", folder / "responses.jsonl"
         self.calls, self.mended = folder / "calls", folder / "mended"
+        self.processes: list[subprocess.Popen[str]] = []
 
     def settings(self, engine: str, options: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
         """A reader's section with an engine of tests/engines.py."""
@@ -54,19 +53,24 @@ class Inference:
         write_records(self.folder / "requests.jsonl", requests)
         arguments = ["--reader", "r", "--settings", json.dumps(settings), "--journal", str(self.journal)]
         arguments += ["--requests", str(self.folder / "requests.jsonl"), "--output", str(self.output)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "hopeval", "infer", *arguments, *more],
             cwd=self.folder,
-            env=environment(HOPEVAL_LOCKS=str(self.locks), **variables),
+            env=_environment(HOPEVAL_LOCKS=str(self.locks), **variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.processes.append(process)
+        return process
 
     def run(self, *arguments: Any, **variables: str) -> SimpleNamespace:
         """Exit code, stdout and stderr of the finished job."""
-        process = self.start(*arguments, **variables)
+        return self.finish(self.start(*arguments, **variables))
+
+    def finish(self, process: subprocess.Popen[str]) -> SimpleNamespace:
+        """The same of a running job, waited for."""
         out, err = process.communicate(timeout=HANG_S)
         return SimpleNamespace(code=process.returncode, out=out, err=err)
 
@@ -76,9 +80,25 @@ class Inference:
 
 
 @pytest.fixture
-def inference(tmp_path: Path) -> Inference:
-    """A job's folder, with the lock files in it."""
-    return Inference(tmp_path, tmp_path / "locks")
+def inference(tmp_path: Path) -> Iterator[Inference]:
+    """A job's folder, with the lock files in it. What still runs in the end is killed."""
+    inference = Inference(tmp_path, tmp_path / "locks")
+    yield inference
+    for process in inference.processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def environment() -> Callable[..., dict[str, str]]:
+    """Makes this process's environment, with the package and tests/engines.py importable."""
+    return _environment
+
+
+@pytest.fixture(scope="session")
+def make_request() -> Callable[..., Request]:
+    """Makes a request with a key of its own: ``make_request("question", number, content, **fields)``."""
+    return _request
 
 
 @pytest.fixture
@@ -92,6 +112,6 @@ def model() -> Path:
     """The real SmolLM2, fetched once into resources/models/ when it is not there."""
     if not MODEL.is_file():
         command = [sys.executable, "-m", "hopeval", "fetch", "--embedded", "--output", str(MODEL)]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600)
+        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
     return MODEL

@@ -185,6 +185,11 @@ def test_mean_scores_by_hand() -> None:
     assert mean_scores(iter(rows)) == expected
 
 
+def test_mean_scores_do_not_drift() -> None:
+    # Added up one after the other in floats, ten times 0.1 is 0.9999999999999999.
+    assert mean_scores([dict.fromkeys(METRICS, 0.1)] * 10) == dict.fromkeys(METRICS, 0.1)
+
+
 def test_mean_scores_takes_keys_by_name() -> None:
     first = {name: 1.0 if name == "em" else 0.0 for name in METRICS}
     second = {name: first[name] for name in reversed(METRICS)} | {"extra": 9.0}

@@ -126,6 +126,12 @@ def test_evaluate_by_hand() -> None:
     assert found.unknown_ids == 2  # q8 and q9
 
 
+def test_predicted_to_have_none_is_not_missing() -> None:
+    found = evaluate([("q1", "", []), ("q2", "x", [])], ({"q1": ""}, {"q1": []}))
+    assert (found.missing_answers, found.missing_supporting_facts) == (["q2"], ["q2"])
+    assert found.metrics["joint_em"] == 1 / 2
+
+
 def test_a_repeated_gold_id_counts_once_a_row() -> None:
     gold: list[official.GoldRow] = [("q1", "cat", []), ("q2", "cat", []), ("q1", "dog", []), ("q3", "x", [])]
     found = evaluate(gold, ({"q1": "cat", "q2": "cat"}, {}))
@@ -135,7 +141,7 @@ def test_a_repeated_gold_id_counts_once_a_row() -> None:
     assert found.unknown_ids == 0
 
 
-@pytest.mark.parametrize("fact", [["A", "0"], ["A"], ["A", 0, 1], [0, "A"], "A0", ["A", 1.5], {"A": 0}])
+@pytest.mark.parametrize("fact", [["A", "0"], ["A"], ["A", 0, 1], [0, 0], "A0", ["A", 1.5], {"A": 0}, {"A": 0, "B": 1}])
 def test_malformed_facts_are_wrong_and_told(fact: Any) -> None:
     found = evaluate(GOLD, ({}, {"q1": [["A", 0], fact], "q2": [["C", 0]], "unknown": [fact]}))
     assert found.rows["q1"]["sp_prec"] == 1 / 2

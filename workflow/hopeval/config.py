@@ -284,10 +284,10 @@ def _listing(found: Iterator[Experiment], most: int = 6) -> str:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid upon ``base``, section by section; null takes a named entry of ``base`` out.
+    """``over`` laid upon ``base``, section by section; null takes a section of ``base`` out.
 
-    >>> merge({"readers": {"a": 1, "b": 2}}, {"readers": {"b": None, "c": 3}})
-    {'readers': {'a': 1, 'c': 3}}
+    >>> merge({"readers": {"a": {"gpus": 1}, "b": {}}}, {"readers": {"a": {"threads": 2}, "b": None}})
+    {'readers': {'a': {'gpus': 1, 'threads': 2}}}
     """
     merged = dict(base)
     for key, value in over.items():

@@ -9,6 +9,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NoReturn, Self, TypeVar, cast
 
@@ -19,6 +20,7 @@ from hopeval.errors import InputError
 
 T = TypeVar("T")
 _GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 1 << 20  # bytes read at a time
 
 
 @contextmanager
@@ -50,6 +52,7 @@ class RecordWriter:
     """Writes records as JSON Lines to a file that appears when the ``with`` block ends well."""
 
     def __init__(self, path: str | Path) -> None:
+        self.path = path
         self._file_to_be = atomic_write(path)
         self.count = 0
 
@@ -58,8 +61,11 @@ class RecordWriter:
         return self
 
     def write(self, record: Any) -> None:
-        """Add a record: a struct or a mapping."""
-        self._writer.write(record)
+        """Add a record: a struct or a mapping. Raises InputError for what JSON in UTF-8 cannot hold."""
+        try:
+            self._writer.write(record)
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise InputError(f"{self.path}: record {self.count + 1}: {error}; mend it where it comes from") from None
         self.count += 1
 
     def __exit__(self, *exception: Any) -> bool | None:
@@ -121,21 +127,15 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, Any]]:
     Raises InputError that names the line of malformed JSON or invalid UTF-8.
     """
     with open_binary(path) as file:
-        scanner = _Scanner(path, file)
-        try:
-            yield from scanner.values()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not valid UTF-8 near line {scanner.line} ({error}); save it as UTF-8") from None
+        yield from _Scanner(path, file).values()
 
 
 class _Scanner:
     """Finds one JSON value after the other in a file too large to parse whole."""
 
-    _CHUNK = 1 << 20
-
     def __init__(self, path: str | Path, file: IO[bytes]) -> None:
         self.path, self.line = path, 1
-        self._lines = codecs.iterdecode(_chunks(file, path, self._CHUNK), "utf-8-sig")
+        self._pieces = _decoded(_chunks(file, path, _CHUNK), path)
         self._text, self._at = "", 0
 
     def values(self) -> Iterator[tuple[int, Any]]:
@@ -143,11 +143,13 @@ class _Scanner:
         array = self._peek() == "["
         if array:
             self._at += 1
-        while (character := self._peek()) and character != "]":
+        while (character := self._peek()) and not (array and character == "]"):
             line = self.line
             yield line, self._value()
             if array and self._peek() == ",":
                 self._at += 1
+                if self._peek() == "]":
+                    self._fail("a value expected behind ','")
             elif array and self._peek() != "]":
                 self._fail("',' or ']' expected")
         if array and not character:
@@ -173,24 +175,29 @@ class _Scanner:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
-                if end < len(self._text) or not self._more():
-                    break  # a number at the very end of the buffer might go on
+                # A number at the very end of the buffer might go on: 1 as 12, 1. as 1.5, 1e+ as 1e+5.
+                if not isinstance(value, int | float) or end + 2 < len(self._text) or not self._more():
+                    break
             except json.JSONDecodeError as error:
+                before = self._text.count("\n", self._at, error.pos)
                 if not self._more():
-                    self.line += self._text.count("\n", self._at, error.pos)
+                    self.line += before
                     self._fail(error.msg)
+            except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in thousands
+                self._fail(str(error))
         self.line += self._text.count("\n", self._at, end)
         self._at = end
         return value
 
     def _more(self) -> bool:
         """Whether there was more to read; doubles the buffer, so that no value costs more than twice its length."""
-        wanted = max(self._CHUNK, len(self._text) - self._at)
+        wanted = max(_CHUNK, len(self._text) - self._at)
         pieces, length = [self._text[self._at :]], 0
-        while length < wanted and (piece := next(self._lines, "")):
+        while length < wanted and (piece := next(self._pieces, "")):
             pieces.append(piece)
             length += len(piece)
-        self._text, self._at = "".join(pieces), 0
+        if length:
+            self._text, self._at = "".join(pieces), 0
         return length > 0
 
     def _fail(self, reason: str) -> NoReturn:
@@ -209,6 +216,20 @@ def _chunks(file: IO[bytes], path: str | Path, size: int) -> Iterator[bytes]:
         raise _damaged(path, error) from None
 
 
+def _decoded(chunks: Iterable[bytes], path: str | Path) -> Iterator[str]:
+    """The text of the chunks, without a byte order mark. Raises InputError with the line of invalid UTF-8."""
+    decoder, line = codecs.getincrementaldecoder("utf-8-sig")(), 1
+    for chunk in chain(chunks, [b""]):
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            line += error.object.count(b"\n", 0, error.start)
+            raise InputError(f"{path}:{line}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from None
+        line += text.count("\n")
+        if text:
+            yield text
+
+
 def _damaged(path: str | Path, error: Exception) -> InputError:
     return InputError(f"{path}: damaged gzip file ({error}); fetch it again")
 
@@ -223,8 +244,8 @@ def read_json(path: str | Path) -> Any:
     """One JSON document. Raises InputError with file and line."""
     try:
         with open_binary(path) as file:
-            return json.loads(file.read().decode("utf-8"))
+            return json.loads("".join(_decoded(_chunks(file, path, _CHUNK), path)))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: malformed JSON: {error.msg}; mend the file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not valid UTF-8 ({error}); save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in thousands
+        raise InputError(f"{path}: malformed JSON: {error}; mend the file") from None

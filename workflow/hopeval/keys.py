@@ -40,8 +40,8 @@ def request_key(
 
 
 def passage_id(title: str, sentences: Sequence[str]) -> str:
-    """An id for a passage that has none: equal title and text, equal id; 16 hex digits."""
-    return hashlib.sha256(f"{title}\0{''.join(sentences)}".encode(errors="surrogatepass")).hexdigest()[:16]
+    """An id for a passage that has none: equal title and sentences, equal id; 16 hex digits."""
+    return hashlib.sha256("\0".join([title, *sentences]).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def file_sha256(path: str | Path) -> str:
@@ -58,9 +58,12 @@ def model_fingerprint(path: str | Path) -> str:
 
     A file's samples are its first MiB, its last, and 62 between, so that a model of 100 GB is known in
     a moment. Other weights, quantisations or tokenisers differ in all of them; the path does not count.
+    Raises InputError when there is no file.
     """
     path = Path(path)
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        raise InputError(f"{path}: no model file here; check the path")
     whole = hashlib.sha256()
     for file in files:
         name = file.name if file == path else file.relative_to(path).as_posix()

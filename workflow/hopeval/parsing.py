@@ -94,9 +94,9 @@ def _read_partial_json(text: str) -> tuple[str | None, list[Any]]:
 
 
 def read_text(text: str) -> tuple[str | None, list[str]]:
-    """Answer and labels of a plain-text reply: an ``Answer:`` line, citations on a line of their own or as [n].
+    r"""Answer and labels of a plain-text reply: an ``Answer:`` line, citations on a line of their own or as [n].
 
-    >>> read_text("Reasoning first.\\nAnswer: Lake Kariba [2]\\nSentences: 2, 5")
+    >>> read_text("Reasoning first.\nAnswer: Lake Kariba [2]\nSentences: 2, 5")
     ('Lake Kariba', ['2', '5'])
     """
     citation = _CITATION_LINE.search(text)

@@ -36,8 +36,9 @@ from hopeval.commands.infer import ENGINES
 from hopeval.commands.retrieve import KINDS
 from hopeval.config import HubFile, experiments, merge, parse_config
 from hopeval.download import is_url
-from hopeval.errors import ConfigError
+from hopeval.errors import ConfigError, InputError
 from hopeval.keys import file_sha256
+from hopeval.prompts import Template
 
 EMBEDDED_MODEL = "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -69,8 +70,8 @@ def checked_config():
     defaults = yaml.safe_load(own_file("config.yaml").read_text())
     try:
         checked = parse_config(merge(defaults, config))
-        if missing := missing_files(checked):
-            raise ConfigError(missing)
+        if unusable := missing_files(checked) + broken_templates(checked):
+            raise ConfigError(unusable)
     except ConfigError as error:
         print(f"hopeval: {error}", file=sys.stderr)
         sys.exit(2)
@@ -84,7 +85,9 @@ def missing_files(checked):
         "dataset.corpus": checked.dataset.corpus,
     }
     named |= {
-        f"prompts.{name}.template": template_path(p.template) for name, p in checked.prompts.items()
+        f"prompts.{name}.template": prompt.template
+        for name, prompt in checked.prompts.items()
+        if not Path(template_path(prompt.template)).exists()
     }
     named |= {
         f"readers.{name}.model": reader.model
@@ -96,6 +99,18 @@ def missing_files(checked):
         for key, path in named.items()
         if isinstance(path, str) and not is_url(path) and not Path(located(path)).exists()
     ]
+
+
+def broken_templates(checked):
+    """A line for each template that is there and cannot be used."""
+    mistakes = []
+    for name, prompt in checked.prompts.items():
+        path = template_path(prompt.template)
+        try:
+            Path(path).exists() and Template(path)
+        except InputError as error:
+            mistakes.append(f"prompts.{name}.template: {error}")
+    return mistakes
 
 
 CONFIG = checked_config()

@@ -35,6 +35,13 @@ def _load_yaml(path: str) -> Any:
         raise argparse.ArgumentTypeError(f"neither inline JSON nor a readable YAML file: {error}") from None
 
 
+def positive(argument: str) -> int:
+    """A whole number from 1. Raises argparse.ArgumentTypeError."""
+    if not argument.isdecimal() or int(argument) < 1:
+        raise argparse.ArgumentTypeError(f"{argument!r} is not a whole number from 1")
+    return int(argument)
+
+
 def named(argument: str) -> tuple[str, str]:
     """``NAME=PATH`` as a pair. Raises argparse.ArgumentTypeError."""
     name, separator, path = argument.partition("=")

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
                 if key not in asked:
                     raise HopevalError(f"{path}: response to {key}, which was not asked; run infer again")
                 if missing.pop(key, None) is not None:
-                    target.write(line)
+                    target.write(line.removesuffix(b"\n") + b"\n")
         if missing:
             raise HopevalError(_unanswered(missing.items()))
 
@@ -49,7 +49,7 @@ def _responses(path: Path) -> Iterator[tuple[str, bytes]]:
         for number, line in enumerate(file, 1):
             try:
                 yield decoder.decode(line).key, line
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise InputError(f"{path}:{number}: {error}; delete the file and run infer again") from None
 
 

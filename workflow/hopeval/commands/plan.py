@@ -7,6 +7,7 @@ would not fit the reader's window, the lowest-ranked passages are left out, and 
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,12 +61,13 @@ class _Planner:
         """The requests of all questions, in the order of the questions."""
         names = list(self.contexts)
         streams = [read_records(path, Context) for path in self.contexts.values()]
-        for question, *contexts in zip(read_records(self.questions, Question), *streams, strict=True):
+        for question, *contexts in zip_longest(read_records(self.questions, Question), *streams):
+            due = question.id if question else None
             for name, context in zip(names, contexts, strict=True):
-                if context.question_id != question.id:
+                found = context.question_id if context else None
+                if found != due:
                     raise InputError(
-                        f"{self.contexts[name]}: has {context.question_id!r} where {question.id!r} is due; "
-                        "retrieve again"
+                        f"{self.contexts[name]}: has {_named(found)} where {_named(due)} is due; retrieve again"
                     )
             yield from self._chain(question, dict(zip(names, contexts, strict=True)))
 
@@ -112,8 +114,12 @@ class _Planner:
         )
 
 
+def _named(question_id: str | None) -> str:
+    return "nothing more" if question_id is None else f"question {question_id!r}"
+
+
 def _plans(experiments: Mapping[str, Any], prompts: Mapping[str, Any], contexts: Mapping[str, Any]) -> dict[str, _Plan]:
-    templates = {name: Template(prompt["template"]) for name, prompt in prompts.items()}
+    templates = {name: _template(name, prompt) for name, prompt in prompts.items()}
     plans = {}
     for name, experiment in experiments.items():
         try:
@@ -125,3 +131,9 @@ def _plans(experiments: Mapping[str, Any], prompts: Mapping[str, Any], contexts:
                 f"--experiments: {name}: {error} is missing in it, in --prompts or in --contexts"
             ) from None
     return plans
+
+
+def _template(name: str, prompt: Any) -> Template:
+    if not (isinstance(prompt, dict) and isinstance(prompt.get("template"), str)):
+        raise InputError(f"--prompts: {name}: found {prompt!r}; write {{template: a path, output: json or text}}")
+    return Template(prompt["template"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hopeval.errors import InputError
 from hopeval.io import RecordWriter, read_records, write_json
 from hopeval.parsing import parse
 from hopeval.records import Prediction, Question, Request, Response
@@ -28,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the predictions in the order of the questions."""
     requests = {r.question_id: r for r in read_records(args.requests, Request) if args.experiment in r.experiments}
+    if not requests:
+        raise InputError(f"--experiment {args.experiment!r}: no request of {args.requests} is for it; plan it first")
     wanted = {request.key for request in requests.values()}
     responses = {r.key: r for r in read_records(args.responses, Response) if r.key in wanted}
     answers: dict[str, str] = {}
@@ -96,8 +99,9 @@ def _timing(response: Response | None) -> Mapping[str, Any]:
     """Seconds of the call, seconds since the shard's start, and the shard's number from 0."""
     if response is None:
         return {"inference_time": None, "total_time": None, "worker_rank": None}
+    number = response.shard.partition("-")[0]
     return {
         "inference_time": response.latency_s,
         "total_time": round(response.queue_s + response.latency_s, 6),
-        "worker_rank": int(response.shard.split("-")[0]) - 1,
+        "worker_rank": int(number) - 1 if number.isdecimal() else None,
     }

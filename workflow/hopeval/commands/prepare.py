@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hopeval.commands import positive
 from hopeval.datasets import contexts, hotpotqa
 from hopeval.datasets.base import Item, unique
 from hopeval.download import check_sha256, download, is_url
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--questions", required=True, help="path or URL of the questions")
     parser.add_argument("--format", default="auto", choices=["auto", *FORMATS])
     parser.add_argument("--sha256", help="expected SHA-256 of the file")
-    parser.add_argument("--max-questions", type=int, help="take only the first this many")
+    parser.add_argument("--max-questions", type=positive, help="take only the first this many")
     parser.add_argument("--output", required=True, type=Path, help="folder for the records")
 
 

@@ -32,7 +32,7 @@ def _row(path: Path) -> dict[str, Any]:
     metrics = read_json(path)
     intervals = metrics["intervals"]
     bounds = {
-        f"{name}_{end}": intervals[name][i] if intervals else None
+        f"{name}_{end}": intervals[name][i] if name in intervals else None
         for name in ("em", "f1", "joint_f1")
         for i, end in enumerate(("low", "high"))
     }

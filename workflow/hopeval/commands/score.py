@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hopeval.commands import positive
 from hopeval.datasets import hotpotqa
+from hopeval.errors import InputError
 from hopeval.io import atomic_write, read_records, read_rows, write_json
 from hopeval.metrics.hotpotqa import METRICS
 from hopeval.metrics.official import Evaluation, evaluate, load_predictions
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATUSES = ("ok", "truncated", "unparsable", "error", "missing")
-_FACT_METRICS = METRICS[4:]
-"""Those that need gold supporting facts."""
+_ANSWER_METRICS, _FACT_METRICS = METRICS[:4], METRICS[4:]
+"""The second need gold supporting facts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--predictions", required=True, type=Path, help="official format")
     parser.add_argument("--records", type=Path, help="predictions.jsonl, which has each question's status")
     parser.add_argument("--contexts", type=Path, help="contexts, to tell retrieval's faults from the reader's")
-    parser.add_argument("--top-k", type=int, help="how many of a context's passages the prompt had")
+    parser.add_argument("--top-k", type=positive, help="how many of a context's passages the prompt had")
     parser.add_argument("--output", type=Path, help="all metrics (JSON)")
     parser.add_argument("--table", type=Path, help="a row for each question (CSV)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the official numbers, and write what was asked for. Raises InputError for bad files."""
-    questions = {question.id: question for question in load_questions(args.questions)}
-    scored = [question for question in questions.values() if question.answer is not None]
+    gold = load_questions(args.questions)
+    if not gold:
+        raise InputError(f"{args.questions}: holds no question to score; name the gold file")
+    questions = {question.id: question for question in gold}
+    # Every row counts in the official means, that of a repeated id as well.
+    scored = [question for question in gold if question.answer is not None]
     metrics, evaluation = _official(scored, args.predictions)
     print(json.dumps(metrics))
     if args.output or args.table:
@@ -73,7 +79,8 @@ def _official(questions: list[Question], predictions: Path) -> tuple[dict[str, f
     _warn("answer", len(evaluation.missing_answers), len(questions))
     if not judged:
         print("warning: gold has no supporting facts, so they and joint metrics are not scored", file=sys.stderr)
-        return {**evaluation.metrics, **dict.fromkeys(_FACT_METRICS)}, evaluation
+        rows = {key: {name: row[name] for name in _ANSWER_METRICS} for key, row in evaluation.rows.items()}
+        return {**evaluation.metrics, **dict.fromkeys(_FACT_METRICS)}, evaluation._replace(rows=rows)
     _warn("supporting facts", len(evaluation.missing_supporting_facts), len(questions))
     return dict(evaluation.metrics), evaluation
 
@@ -174,23 +181,23 @@ def _share(column: "pd.Series[Any]") -> float | None:
 
 
 def _intervals(table: "pd.DataFrame") -> dict[str, list[float]]:
-    """95 % bootstrap intervals of the twelve means."""
+    """95 % bootstrap intervals of the means, of those metrics that gold can tell."""
     from hopeval.metrics.stats import bootstrap_intervals
 
-    scores = table[list(METRICS)].dropna()
+    scores = table[list(METRICS)].astype(float).dropna(axis="columns", how="all").dropna()
     if scores.empty:
         return {}
-    intervals = bootstrap_intervals({name: scores[name].to_list() for name in METRICS})
+    intervals = bootstrap_intervals({str(name): scores[name].to_list() for name in scores})
     return {name: list(interval) for name, interval in intervals.items()}
 
 
-def _breakdown(table: "pd.DataFrame", column: str) -> dict[str, dict[str, float]]:
-    """The twelve means, and the number of questions, for each value of a column."""
+def _breakdown(table: "pd.DataFrame", column: str) -> dict[str, dict[str, float | None]]:
+    """The twelve means (None: gold cannot tell), and the number of questions, for each value of a column."""
     known = table.dropna(subset=[column, "em"])
     return {
         str(value).lower() if isinstance(value, bool) else str(value): {
             "questions": len(group),
-            **{name: float(group[name].mean()) for name in METRICS},
+            **{name: _share(group[name]) for name in METRICS},
         }
         for value, group in known.groupby(column)
     }

@@ -72,7 +72,7 @@ def _lines(path: Path) -> Iterable[_Line]:
         for number, line in enumerate(file, 1):
             try:
                 request = decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise InputError(f"{path}:{number}: {error}; plan the requests again") from None
             yield _Line(request.question_id, offset, len(line), request.tokens_estimate)
             offset += len(line)

@@ -39,9 +39,10 @@ def unique(items: Iterator[tuple[int, Item]], path: str | Path) -> Iterator[Item
     """The items, as long as no id comes twice. Raises InputError that names the id and both lines."""
     lines: dict[str, int] = {}
     for line, item in items:
-        first = lines.setdefault(item.question.id, line)
-        if first != line:
+        # The official files are one line: the same line does not mean the same row.
+        if (first := lines.get(item.question.id)) is not None:
             raise InputError(
                 f"{path}:{line}: id {item.question.id!r} was already used on line {first}; ids must be unique"
             )
+        lines[item.question.id] = line
         yield item

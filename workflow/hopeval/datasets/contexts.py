@@ -22,6 +22,10 @@ class _Passage(Struct):
     text: str | None = None
     sentences: list[str] | None = None
 
+    def __post_init__(self) -> None:
+        if self.text is None and self.sentences is None:
+            raise ValueError("a passage without 'text' or 'sentences'")
+
 
 class _Row(Struct):
     id: str | int

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from hopeval.datasets.base import Item, convert
+from hopeval.errors import InputError
 from hopeval.io import read_rows
 from hopeval.keys import passage_id
 from hopeval.records import Passage, Question, SupportingFact
@@ -35,11 +36,18 @@ def recognises(row: Any) -> bool:
 def read(path: str | Path) -> Iterator[tuple[int, Item]]:
     """Each row's line and item. Raises InputError for the first row that is not valid."""
     for line, value in read_rows(path):
-        yield line, _item(convert(_official_layout(value), _Row, path, line))
+        try:
+            row = _official_layout(value)
+        except ValueError as error:
+            raise InputError(f"{path}:{line}: {error}; mend or drop the row") from None
+        yield line, _item(convert(row, _Row, path, line))
 
 
 def _official_layout(row: Any) -> Any:
-    """A row of the Hugging Face copy as the official files have it; any other row as it is."""
+    """A row of the Hugging Face copy as the official files have it; any other row as it is.
+
+    Raises ValueError for columns of unequal length.
+    """
     if not isinstance(row, dict):
         return row
     row = dict(row)
@@ -48,7 +56,11 @@ def _official_layout(row: Any) -> Any:
     for key, columns in (("context", ("title", "sentences")), ("supporting_facts", ("title", "sent_id"))):
         value = row.get(key)
         if isinstance(value, dict) and all(isinstance(value.get(column), list) for column in columns):
-            row[key] = [list(pair) for pair in zip(*(value[column] for column in columns), strict=False)]
+            lengths = [len(value[column]) for column in columns]
+            if len(set(lengths)) > 1:
+                named = " and ".join(f"{n} in {column!r}" for n, column in zip(lengths, columns, strict=True))
+                raise ValueError(f"{key!r} has columns of unequal length: {named} (id {row.get('_id')!r})")
+            row[key] = [list(pair) for pair in zip(*(value[column] for column in columns), strict=True)]
     return row
 
 

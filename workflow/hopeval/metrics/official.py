@@ -21,7 +21,6 @@ Predictions: TypeAlias = tuple[dict[str, str], dict[str, list[Any]]]
 GoldRow: TypeAlias = tuple[str, str | None, SupportingFacts | None]
 """A question's id, answer and supporting facts."""
 
-_PAIRS = (list, tuple)
 _LONGEST_SHOWN = 60  # characters of a value in a message
 
 
@@ -154,7 +153,7 @@ def _lacking(question_id: str, part: str) -> InputError:
 
 def _well_formed(facts: Iterable[Any]) -> bool:
     for fact in facts:
-        if type(fact) not in _PAIRS or len(fact) != 2:
+        if len(fact) != 2:
             return False
         title, index = fact
         if not isinstance(title, str) or not isinstance(index, int):

@@ -1,0 +1,383 @@
+"""Every request is answered once, in the order of its chain, and kept before anyone hears of it."""
+
+import asyncio
+import random
+import signal
+import tempfile
+import time
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hopeval.engines.base import Completion, Engine, EngineFailed, RequestFailed, Setup
+from hopeval.errors import HopevalError
+from hopeval.io import read_records
+from hopeval.journal import Journal
+from hopeval.records import Message, Request, Response
+from hopeval.runner import Job, answer, chains
+
+
+class Witness(Engine):
+    """Answers with the request's key, after letting others go first, and notes all that happens."""
+
+    def __init__(self, concurrency=1, behave=None, seed=0):
+        super().__init__(Setup(SimpleNamespace(concurrency=concurrency)))
+        self.behave, self.chance = behave, random.Random(seed)
+        self.calls, self.in_flight, self.most_in_flight, self.overlaps = [], [], 0, []
+
+    async def complete(self, request):
+        if request.question_id in self.in_flight:
+            self.overlaps.append(request.question_id)
+        self.calls.append(request)
+        self.in_flight.append(request.question_id)
+        self.most_in_flight = max(self.most_in_flight, len(self.in_flight))
+        try:
+            for _ in range(self.chance.randrange(4)):
+                await asyncio.sleep(0)
+            result = self.behave(request) if self.behave else None
+            if asyncio.iscoroutine(result):
+                result = await result
+            return result or Completion(request.key, "stop")
+        finally:
+            self.in_flight.remove(request.question_id)
+
+
+def requests_of(sizes):
+    """A chain of each size; question q<i>, keys that tell question and place."""
+    return [
+        Request(key=f"{question:032d}{place:032d}", question_id=f"q{question}", messages=[Message("user", "?")])
+        for question, size in enumerate(sizes)
+        for place in range(size)
+    ]
+
+
+def at(question_id, act):
+    """Behaves like ``act`` at one question, and well at all others."""
+    return lambda request: act() if request.question_id == question_id else None
+
+
+def raises(error):
+    def act():
+        raise error
+
+    return act
+
+
+def run(requests, engine, folder, on_response=lambda response: None, **job):
+    async def main():
+        with Journal(folder, "1-of-1") as journal:
+            return await answer(requests, engine, journal, Job("1-of-1", "witness", **job), on_response)
+
+    return asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def kept(requests, folder):
+    return Journal(folder, "reader").answered([request.key for request in requests])[0]
+
+
+@pytest.mark.parametrize("concurrency", [1, 7, 64])
+def test_every_request_is_answered_once_and_kept(concurrency, tmp_path):
+    requests, engine = requests_of([1, 2, 3] * 30), Witness(concurrency)
+    responses = run(requests, engine, tmp_path)
+    assert sorted(response.key for response in responses) == [request.key for request in requests]
+    assert all(response.text == response.key and response.error is None for response in responses)
+    assert len(engine.calls) == len(requests)
+    assert engine.most_in_flight == concurrency
+    assert kept(requests, tmp_path) == {response.key: response for response in responses}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 5), max_size=25), st.integers(1, 30), st.integers(0, 1000))
+def test_chains_stay_in_order_and_never_overlap_with_themselves(sizes, concurrency, seed):
+    requests, engine = requests_of(sizes), Witness(concurrency, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        responses = run(requests, engine, folder)
+        assert set(kept(requests, folder)) == {request.key for request in requests}
+    assert Counter(response.key for response in responses) == Counter(request.key for request in requests)
+    assert engine.overlaps == []
+    assert engine.most_in_flight == min(concurrency, len(sizes))
+    for question in range(len(sizes)):
+        asked = [request.key for request in engine.calls if request.question_id == f"q{question}"]
+        assert asked == [request.key for request in requests if request.question_id == f"q{question}"]
+
+
+def test_chains_are_the_neighbours_of_one_question():
+    requests = requests_of([2, 1, 3])
+    assert [[r.question_id for r in chain] for chain in chains(requests)] == [["q0"] * 2, ["q1"], ["q2"] * 3]
+    assert list(chains([])) == []
+
+
+def test_response_is_in_the_journal_before_anyone_hears_of_it(tmp_path):
+    requests = requests_of([2] * 10)
+    heard = []
+
+    def on_response(response):
+        assert kept(requests, tmp_path)[response.key] == response
+        heard.append(response)
+
+    assert run(requests, Witness(7), tmp_path, on_response) == heard
+    assert len(heard) == len(requests)
+
+
+def test_response_says_where_it_comes_from(tmp_path):
+    engine = Witness(behave=lambda request: Completion("text", "length", 11, 7, 5))
+    (response,) = run(requests_of([1]), engine, tmp_path, devices=["3", "4"], host="here", started=time.monotonic() - 5)
+    assert (response.text, response.finish_reason) == ("text", "length")
+    assert (response.prompt_tokens, response.completion_tokens, response.cached_tokens) == (11, 7, 5)
+    assert (response.shard, response.engine, response.host, response.devices) == ("1-of-1", "witness", "here", ["3", "4"])
+    assert response.queue_s >= 5 > response.latency_s >= 0
+    assert response.at.endswith("+00:00")
+
+
+async def never():
+    await asyncio.Event().wait()
+
+
+async def wait_for_what_was_cancelled():
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        pytest.param(raises(RequestFailed("too long")), "too long", id="request failed"),
+        pytest.param(raises(ZeroDivisionError("by zero")), "ZeroDivisionError: by zero", id="own error"),
+        pytest.param(raises(TimeoutError("socket")), "TimeoutError: socket", id="own timeout is not ours"),
+        pytest.param(raises(RequestFailed("half \ud800")), "half ?", id="words that UTF-8 cannot hold"),
+        pytest.param(never, "no answer within 0.3 s (timeout_s)", id="no answer"),
+        pytest.param(wait_for_what_was_cancelled, "CancelledError: ", id="cancelled inside the engine"),
+        pytest.param(lambda: "x", "TypeError: complete() must return a Completion, found str", id="no completion"),
+        pytest.param(
+            lambda: Completion(None), "ValidationError: Expected `str`, got `null` - at `$[0]`", id="no text"
+        ),
+        pytest.param(
+            lambda: Completion("x", "stop", 1.5), "ValidationError: Expected `int`, got `float` - at `$[2]`", id="1.5 tokens"
+        ),
+    ],
+)
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_failure_costs_that_request_only(act, error, concurrency, tmp_path, capfd):
+    requests = requests_of([1, 1, 2, 1])
+    responses = run(requests, Witness(concurrency, at("q1", act)), tmp_path, timeout_s=0.3)
+    (failed,) = (response for response in responses if response.error is not None)
+    assert (failed.key, failed.error, failed.text) == (requests[1].key, error, "")
+    assert sorted(response.key for response in responses) == [request.key for request in requests]
+    assert set(kept(requests, tmp_path)) == {request.key for request in requests} - {failed.key}
+    own = ("ZeroDivision", "TimeoutError", "Cancelled", "TypeError", "Validation")
+    assert ("Traceback" in capfd.readouterr().err) == error.startswith(own)
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_replaced_and_kept(tmp_path):
+    requests = requests_of([1])
+    (response,) = run(requests, Witness(behave=lambda request: Completion("a\ud83d\u00e9")), tmp_path)
+    assert response.text == "a?\u00e9"
+    assert kept(requests, tmp_path)[response.key] == response
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_engine_failure_ends_the_job_names_the_question_and_keeps_the_rest(concurrency, tmp_path):
+    requests = requests_of([1] * 12)
+    heard = []
+    engine = Witness(concurrency, at("q7", raises(EngineFailed("out of memory"))))
+    with pytest.raises(EngineFailed, match="^question 'q7': out of memory$"):
+        run(requests, engine, tmp_path, heard.append)
+    answered = kept(requests, tmp_path)
+    assert answered == {response.key: response for response in heard}
+    assert len(answered) >= 8 - concurrency
+    assert requests[7].key not in answered
+    assert engine.in_flight == []
+
+
+def test_engine_that_fails_everywhere_at_once_is_one_failure(tmp_path):
+    async def fail():
+        await asyncio.sleep(0)
+        raise EngineFailed("gone")
+
+    engine = Witness(5, lambda request: fail())
+    with pytest.raises(EngineFailed, match="^question 'q\\d': gone$"):
+        run(requests_of([1] * 9), engine, tmp_path)
+
+
+def test_answer_that_cannot_be_kept_ends_the_job_in_one_message(tmp_path):
+    (tmp_path / "journal").touch()
+    with pytest.raises(HopevalError, match="answers cannot be kept"):
+        run(requests_of([1] * 9), Witness(3), tmp_path / "journal")
+
+
+def test_signal_handling_is_as_before_in_the_end(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    run(requests_of([1]), Witness(), tmp_path)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+# From here on: `hopeval infer` as a real process.
+
+
+@pytest.fixture
+def requests(make_request):
+    return [make_request(f"q{number}") for number in range(8)]
+
+
+def keys(path):
+    return [response.key for response in read_records(path, Response)]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def assert_plain(result):
+    assert "Traceback" not in result.err
+    assert "Exception" not in result.err
+
+
+def test_responses_come_in_the_order_of_the_requests(inference, requests):
+    result = inference.run(requests, inference.settings("CountingEngine", concurrency=3))
+    assert (result.code, result.err) == (0, "")
+    assert keys(inference.output) == [request.key for request in requests]
+    assert sorted(inference.called()) == [request.question_id for request in requests]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_sigterm_keeps_what_was_in_flight_and_the_next_run_asks_for_the_rest(inference, requests, concurrency):
+    reader = inference.settings("CountingEngine", {"delay_s": 0.4}, concurrency=concurrency)
+    process = inference.start(requests, reader)
+    wait_until(lambda: len(inference.called()) > concurrency)
+    process.send_signal(signal.SIGTERM)
+    result = inference.finish(process)
+    assert result.code == 1
+    assert "told to end" in result.err
+    assert "run the same command again" in result.err
+    assert_plain(result)
+    assert not inference.output.exists()
+    asked = inference.called()
+    assert concurrency < len(asked) < len(requests)
+    answered = kept(requests, inference.journal)
+    assert {request.question_id for request in requests if request.key in answered} == set(asked)
+
+    assert inference.run(requests, reader).code == 0
+    assert Counter(inference.called()) == Counter(request.question_id for request in requests)
+    assert keys(inference.output) == [request.key for request in requests]
+
+
+def test_killed_job_keeps_its_answers(inference, requests):
+    reader = inference.settings("CrashingEngine", {"after": 5})
+    assert inference.run(requests, reader).code == -signal.SIGKILL
+    assert inference.called() == ["q0", "q1", "q2", "q3", "q4"]
+    inference.mended.touch()
+    result = inference.run(requests, reader)
+    assert result.code == 0
+    assert Counter(inference.called()) == Counter(request.question_id for request in requests)
+    assert "3 answered, 5 from the journal, 0 failed" in result.out
+
+
+def test_no_engine_is_opened_for_an_empty_shard(inference):
+    result = inference.run([], inference.settings("DeviceEngine"))
+    assert (result.code, result.err) == (0, "")
+    assert inference.output.read_bytes() == b""
+    assert inference.called() == []
+    assert not inference.journal.exists()
+
+
+def test_no_engine_is_opened_nor_device_leased_when_all_is_journaled(inference, requests):
+    assert inference.run(requests, inference.settings("DeviceEngine")).code == 0
+    assert inference.called() == ["start", "end"]
+    first = inference.output.read_bytes()
+    inference.output.unlink()
+    result = inference.run(requests, inference.settings("DeviceEngine", gpus=1), CUDA_VISIBLE_DEVICES="")
+    assert (result.code, inference.called()) == (0, ["start", "end"])
+    assert inference.output.read_bytes() == first
+    assert len(list(inference.journal.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("allowed", "code"), [(0, 1), (1, 1), (2, 0)])
+def test_max_failures(inference, requests, allowed, code):
+    reader = inference.settings("FailingEngine", {"questions": ["q1", "q4"]}, max_failures=allowed)
+    result = inference.run(requests, reader)
+    assert result.code == code
+    assert "question 'q1': q1: the engine was told to fail" in result.err
+    assert_plain(result)
+    assert (f"2 of 8 requests failed, {allowed} allowed (max_failures)" in result.err) == (code == 1)
+    assert inference.output.exists() == (code == 0)
+    assert len(inference.called()) == len(requests)
+
+    inference.mended.touch()
+    assert inference.run(requests, reader).code == 0
+    assert inference.called()[len(requests) :] == ["q1", "q4"]
+    assert [response.error for response in read_records(inference.output, Response)] == [None] * len(requests)
+
+
+def test_hanging_request_costs_itself_only(inference, requests):
+    reader = inference.settings("HangingEngine", {"questions": ["q2"]}, timeout_s=0.3)
+    result = inference.run(requests, reader)
+    assert result.code == 1
+    assert "question 'q2': no answer within 0.3 s (timeout_s)" in result.err
+    assert len(kept(requests, inference.journal)) == len(requests) - 1
+
+
+def test_key_that_comes_twice_is_asked_once_for_the_first_question(inference, requests, make_request):
+    twin = make_request("q9")
+    twin.key = requests[1].key
+    result = inference.run([*requests[:3], twin, *requests[3:]], inference.settings("CountingEngine"))
+    assert result.code == 0
+    assert inference.called() == [request.question_id for request in requests]
+    assert keys(inference.output) == [request.key for request in requests]
+
+
+def test_damaged_journal_line_is_told_and_asked_again(inference, requests):
+    reader = inference.settings("CountingEngine")
+    assert inference.run(requests, reader).code == 0
+    (file,) = inference.journal.iterdir()
+    file.write_bytes(file.read_bytes()[:-20])
+    result = inference.run(requests, reader)
+    assert result.code == 0
+    assert f"{file.relative_to(inference.folder)}:8: not a response" in result.out.replace(f"{inference.folder}/", "")
+    assert inference.called()[len(requests) :] == ["q7"]
+    assert keys(inference.output) == [request.key for request in requests]
+
+
+OWN = """
+from hopeval.engines.base import Completion, Engine, EngineFailed
+
+class Broken(Engine):
+    async def open(self):
+        raise EngineFailed("no such luck")
+    async def complete(self, request): ...
+    async def close(self):
+        print("let go")
+
+class Breaking(Engine):
+    concurrency = 4
+    async def complete(self, request):
+        if request.question_id == "q6":
+            raise EngineFailed("out of memory")
+        return Completion("x", "stop")
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "message", "answers"),
+    [("Broken", "no such luck", 0), ("Breaking", "question 'q6': out of memory", 6)],
+)
+def test_engine_of_ones_own_from_the_working_directory_that_fails(inference, requests, engine, message, answers):
+    (inference.folder / "mine.py").write_text(OWN)
+    result = inference.run(requests, {"engine": f"mine:{engine}"})
+    assert (result.code, result.err) == (1, f"hopeval infer: {message}\n")
+    assert ("let go" in result.out) == (engine == "Broken")
+    assert len(kept(requests, inference.journal)) == answers
+    assert not inference.output.exists()
+
+
+def test_fewer_gpus_granted_than_needed_is_the_users_mistake(inference, requests):
+    result = inference.run(requests, inference.settings("CountingEngine", gpus=4), "--granted-gpus", "1")
+    assert result.code == 2
+    assert "readers.r.gpus: 4 needed for each job, but only 1 granted" in result.err
+    assert inference.called() == []
