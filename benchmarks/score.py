@@ -164,9 +164,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> int:
 
 def main() -> int:
     """Read the arguments, measure, and give the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--official", type=Path, help="path to hotpot_evaluate_v1.py (not shipped)")
     parser.add_argument("--questions", type=int, default=7_405)
     parser.add_argument("--repeat", type=int, default=15)

@@ -180,7 +180,9 @@ def test_a_disk_that_takes_part_of_a_line_gets_the_rest(journal, monkeypatch):
 def test_full_disk_is_told_with_the_file_and_what_to_do(journal, monkeypatch):
     with open("/dev/full", "wb", buffering=0) as full, monkeypatch.context() as patch:
         patch.setattr(journal, "_file", full)
-        with pytest.raises(HopevalError, match=r"journal/1-of-2\.\S+: answers cannot be kept: No space left.*run the same"):
+        with pytest.raises(
+            HopevalError, match=r"journal/1-of-2\.\S+: answers cannot be kept: No space left.*run the same"
+        ):
             journal.append(Response(key=key(1)))
 
 

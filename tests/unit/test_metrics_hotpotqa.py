@@ -259,9 +259,7 @@ def tokens_by_definition(text: str) -> list[str]:
     return "".join(" " if run in ("a", "an", "the") else run for run in runs).split()
 
 
-WORDS = (
-    "new york The the a AN yes No noanswer 1,000 a-b _a \x00a \u00e9 e\u0301 a\u0301 \u03a3. \u0130 \u212a k"
-)
+WORDS = "new york The the a AN yes No noanswer 1,000 a-b _a \x00a \u00e9 e\u0301 a\u0301 \u03a3. \u0130 \u212a k"
 BLANKS = [" ", " ", " ", "  ", "\t", "\n", "\u00a0", "\u2028", "\u200b", "", "-"]
 phrases = st.lists(st.tuples(st.sampled_from(WORDS.split(" ")), st.sampled_from(BLANKS)), max_size=6).map(
     lambda pairs: "".join(word + blank for word, blank in pairs)
@@ -322,18 +320,14 @@ def test_swapping_the_sides_swaps_precision_and_recall(one: str, other: str) -> 
 
 @given(fact_lists, fact_lists, st.randoms(use_true_random=False))
 @settings(max_examples=500, deadline=None)
-def test_order_and_repetition_of_facts_are_irrelevant(
-    facts: list[Any], gold: list[Any], chance: random.Random
-) -> None:
+def test_order_and_repetition_of_facts_are_irrelevant(facts: list[Any], gold: list[Any], chance: random.Random) -> None:
     repeated, gold_repeated = facts + facts[:2], gold[:1] + gold
     chance.shuffle(repeated)
     chance.shuffle(gold_repeated)
     assert score_supporting_facts(repeated, gold_repeated) == score_supporting_facts(facts, gold)
 
 
-@given(
-    st.lists(st.tuples(texts, texts, fact_lists), min_size=1, max_size=8), st.randoms(use_true_random=False)
-)
+@given(st.lists(st.tuples(texts, texts, fact_lists), min_size=1, max_size=8), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
 def test_order_of_rows_is_irrelevant(cases: list[Any], chance: random.Random) -> None:
     rows = [score_question(answer, facts, gold, [("A", 0)]) for answer, gold, facts in cases]

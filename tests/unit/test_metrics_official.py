@@ -151,9 +151,7 @@ def test_malformed_facts_are_wrong_and_told(fact: Any) -> None:
 def test_gold_without_a_part_cannot_score_it() -> None:
     with pytest.raises(InputError, match=r'gold: question "q7" has no answer.*; add the answer to gold'):
         evaluate([("q7", None, [])], ({"q7": "x"}, {}))
-    with pytest.raises(
-        InputError, match=r'gold: question "q7" has no supporting facts.*; add the supporting'
-    ):
+    with pytest.raises(InputError, match=r'gold: question "q7" has no supporting facts.*; add the supporting'):
         evaluate([("q7", "x", None)], ({}, {"q7": []}))
     # As with the official script, it does not matter where nothing is predicted.
     assert evaluate([("q7", "x", None)], ({"q7": "x"}, {})).metrics["em"] == 1

@@ -70,12 +70,15 @@ class Place:
             *("--workflow-profile", str(self.checkout / "profiles" / "default"), "--cores", "4", *arguments),
         ]
 
+    def environment(self):
+        return clean_environment()
+
     def start(self, *arguments, environment=None, snakefile=None):
         """Snakemake as a process, with its jobs in a process group of their own."""
         return subprocess.Popen(
             self.command(*arguments, snakefile=snakefile),
             cwd=self.folder,
-            env=clean_environment() | (environment or {}),
+            env=self.environment() | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -29,7 +29,7 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 done, 1 not done, 2 the user's mistake, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _parser(arguments[0] if arguments else "")
+    parser = _parser(next((argument for argument in arguments if argument in VERBS), ""))
     args = parser.parse_args(arguments)
     try:
         return args.run(args) or 0
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output went away; what is still buffered must not raise at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"hopeval {args.verb}: {error}; check the path, its permissions and the free space", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

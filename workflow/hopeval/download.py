@@ -46,7 +46,7 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
                 raise InputError(_differs(url, found, sha256))
     except urllib.error.HTTPError as error:
         raise InputError(f"{url}: the server answered {error.code} {error.reason}; check the address") from None
-    except (OSError, http.client.HTTPException) as error:  # the latter: broken off in mid-chunk, for one
+    except (OSError, http.client.HTTPException, ValueError) as error:  # broken off in mid-chunk, or no URL at all
         raise HopevalError(f"{url}: could not be fetched: {error}; check the network and run again") from None
 
 

@@ -64,7 +64,7 @@ class RecordWriter:
         """Add a record: a struct or a mapping. Raises InputError for what JSON in UTF-8 cannot hold."""
         try:
             self._writer.write(record)
-        except (UnicodeEncodeError, OverflowError) as error:
+        except UnicodeEncodeError as error:
             raise InputError(f"{self.path}: record {self.count + 1}: {error}; mend it where it comes from") from None
         self.count += 1
 

@@ -5,24 +5,29 @@ Whatever cannot be read is said to be so: nothing is guessed into an answer.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from hopeval.records import Status, SupportingFact
 
-THINKING = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
+# Some chat templates open the tag in the prompt; a thought that was cut off holds no answer yet.
+_THINKING = re.compile(r"\A.*</think>|\A\s*<think>.*", re.DOTALL)
+_OBJECT = re.compile(r'\{\s*"')
+_MOST_OBJECTS = 1000  # tried in one text, so that no text takes long
 _ANSWER_LINE = re.compile(
-    r"^[\s>*_#-]*(?:the\s+)?(?:final\s+|short\s+)*answer[*_]*\s*(?:is\b\s*:?|[:=])[*_]*[ \t]*(.*)$",
+    r"^[ \t>*_#-]*(?:the\s+)?(?:final\s+|short\s+)*answer[*_]*\s*(?:is\b\s*:?|[:=])[*_]*[ \t]*(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _CITATION_LINE = re.compile(
-    r"^[\s>*_#-]*(?:supporting[\s_]+(?:facts?|sentences?)|sentences?|facts?|evidence|citations?|sources?)"
+    r"^[ \t>*_#-]*(?:supporting[\s_]+(?:facts?|sentences?)|sentences?|facts?|evidence|citations?|sources?)"
     r"[*_]*\s*[:=][*_]*[ \t]*(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _BRACKETED = re.compile(r"\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]")
 _PARTIAL_ANSWER = re.compile(r'"answer"\s*:\s*("(?:[^"\\]|\\.)*")')
-_PARTIAL_CITATIONS = re.compile(r'"supporting_facts"\s*:\s*\[([^\]]*)')
+_PARTIAL_CITATIONS = re.compile(r'"supporting_facts"\s*:\s*\[([^\]]*\]?)')
+_WHOLE_LABEL = re.compile(r'(?<![\w.-])(\d+)"?\s*[,\]]')
 
 
 class Parsed(NamedTuple):
@@ -42,11 +47,11 @@ def parse(text: str, output: str, sentences: Mapping[str, SupportingFact], finis
     ended for lack of tokens (``finish_reason`` 'length') is ``truncated`` unless it is a whole JSON
     answer all the same; whatever part of it is complete is kept.
     """
-    text = THINKING.sub("", text)
+    text = _THINKING.sub("", text)
     answer, labels = _read_json(text) or (None, [])
     whole = answer is not None
     if answer is None:
-        answer, labels = _read_partial_json(text) if output == "json" else read_text(text)
+        answer, labels = _reader(output, finish_reason)(text)
     facts, unknown = _resolve(labels, sentences)
     if finish_reason == "length" and not whole:
         return Parsed(answer, facts, "truncated", "the token limit was reached (sampling.max_tokens)", unknown)
@@ -55,29 +60,36 @@ def parse(text: str, output: str, sentences: Mapping[str, SupportingFact], finis
     return Parsed(answer, facts, "ok", None, unknown)
 
 
+def _reader(output: str, finish_reason: str | None) -> Callable[[str], tuple[str | None, list[Any]]]:
+    """What reads a text that is no whole JSON answer."""
+    if output == "json":
+        return _read_partial_json
+    return _read_partial_text if finish_reason == "length" else read_text
+
+
 def _read_json(text: str) -> tuple[str, list[Any]] | None:
     """Answer and labels of the first JSON object in the text that has a usable answer."""
     decoder = json.JSONDecoder()
-    start = text.find("{")
-    while start >= 0:
+    for found in islice(_OBJECT.finditer(text), _MOST_OBJECTS):
         try:
-            value, _ = decoder.raw_decode(text, start)
+            value, _ = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict) and isinstance(value.get("answer"), str | int | float):
             return _as_text(value["answer"]), _as_labels(value.get("supporting_facts"))
-        start = text.find("{", start + 1)
     return None
 
 
 def _as_text(answer: Any) -> str:
     # A model that is asked a yes/no question may well answer with JSON's own true and false.
-    return {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else str(answer).strip()
+    text = {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else str(answer)
+    # It may also escape half a surrogate pair, which no file in UTF-8 can hold.
+    return text.encode(errors="replace").decode().strip()
 
 
 def _as_labels(value: Any) -> list[Any]:
     if isinstance(value, list):
-        return [str(item).strip(" []") for item in value if isinstance(item, str | int) and not isinstance(item, bool)]
+        return [str(item).strip(" []") for item in value]  # what is no label will be unknown, and counted
     return re.findall(r"\d+", value) if isinstance(value, str) else []
 
 
@@ -85,12 +97,18 @@ def _read_partial_json(text: str) -> tuple[str | None, list[Any]]:
     """The complete parts of a JSON answer that was cut off."""
     answer = _PARTIAL_ANSWER.search(text)
     citations = _PARTIAL_CITATIONS.search(text)
-    # A number at the very end may have lost digits; only what a comma follows is sure.
-    labels = re.findall(r"(\d+)\s*,", citations.group(1)) if citations else []
+    # A number at the very end may have lost digits; only what a comma or the bracket follows is sure.
+    labels = _WHOLE_LABEL.findall(citations.group(1)) if citations else []
     try:
-        return (json.loads(answer.group(1), strict=False).strip() if answer else None), labels
+        return (_as_text(json.loads(answer.group(1), strict=False)) if answer else None), labels
     except ValueError:
         return None, []
+
+
+def _read_partial_text(text: str) -> tuple[str | None, list[Any]]:
+    """The same of a plain-text reply: its last line may have lost words, and without a mark nothing is sure."""
+    lines = text.rpartition("\n")[0]
+    return read_text(lines) if any(line.group(1).strip() for line in _ANSWER_LINE.finditer(lines)) else (None, [])
 
 
 def read_text(text: str) -> tuple[str | None, list[str]]:
@@ -102,10 +120,10 @@ def read_text(text: str) -> tuple[str | None, list[str]]:
     citation = _CITATION_LINE.search(text)
     marked = [line.group(1) for line in _ANSWER_LINE.finditer(text) if line.group(1).strip()]
     # Models reason first: the last line that is marked as the answer is the answer.
-    answer = marked[-1] if marked else _only_line(_CITATION_LINE.sub("", text))
+    answer = marked[-1] if marked else _only_line(_ANSWER_LINE.sub("", _CITATION_LINE.sub("", text)))
     labels = re.findall(r"\d+", citation.group(1)) if citation else []
     labels += [label for group in _BRACKETED.findall(text) for label in re.findall(r"\d+", group)]
-    cleaned = _BRACKETED.sub("", answer).strip(' \t*_`"').strip()
+    cleaned = _BRACKETED.sub("", answer).strip(' \t\r*_`"').strip()
     return cleaned or None, list(dict.fromkeys(labels))
 
 

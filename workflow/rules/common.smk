@@ -268,4 +268,6 @@ def show_leaderboard():
     """Print the leaderboard at the end of a run, on Snakemake's own terminal."""
     from hopeval.__main__ import main
 
-    main(["show", RESULTS])
+    # A run that was asked for something else may have none.
+    if Path(RESULTS, "leaderboard.csv").exists():
+        main(["show", RESULTS])

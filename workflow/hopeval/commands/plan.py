@@ -7,7 +7,6 @@ would not fit the reader's window, the lowest-ranked passages are left out, and 
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,17 +58,23 @@ class _Planner:
 
     def requests(self) -> Iterator[Request]:
         """The requests of all questions, in the order of the questions."""
-        names = list(self.contexts)
-        streams = [read_records(path, Context) for path in self.contexts.values()]
-        for question, *contexts in zip_longest(read_records(self.questions, Question), *streams):
-            due = question.id if question else None
-            for name, context in zip(names, contexts, strict=True):
-                found = context.question_id if context else None
-                if found != due:
-                    raise InputError(
-                        f"{self.contexts[name]}: has {_named(found)} where {_named(due)} is due; retrieve again"
-                    )
-            yield from self._chain(question, dict(zip(names, contexts, strict=True)))
+        streams = {name: read_records(path, Context) for name, path in self.contexts.items()}
+        for question in read_records(self.questions, Question):
+            contexts = {name: next(stream, None) for name, stream in streams.items()}
+            yield from self._chain(question, {name: self._of(question.id, name, contexts[name]) for name in contexts})
+        for name, stream in streams.items():
+            if (context := next(stream, None)) is not None:
+                raise self._misplaced(name, context, "nothing more")
+
+    def _of(self, question_id: str, name: str, context: Context | None) -> Context:
+        """The context, when it is the question's. Raises InputError."""
+        if context is None or context.question_id != question_id:
+            raise self._misplaced(name, context, f"question {question_id!r}")
+        return context
+
+    def _misplaced(self, name: str, context: Context | None, due: str) -> InputError:
+        found = f"question {context.question_id!r}" if context else "nothing more"
+        return InputError(f"{self.contexts[name]}: has {found} where {due} is due; retrieve again")
 
     def _chain(self, question: Question, contexts: Mapping[str, Context]) -> list[Request]:
         """One question's requests, neighbours alike."""
@@ -112,10 +117,6 @@ class _Planner:
             f"raise the reader's context_window ({self.reader.context_window}), lower sampling.max_tokens, "
             f"or shorten {template.path}"
         )
-
-
-def _named(question_id: str | None) -> str:
-    return "nothing more" if question_id is None else f"question {question_id!r}"
 
 
 def _plans(experiments: Mapping[str, Any], prompts: Mapping[str, Any], contexts: Mapping[str, Any]) -> dict[str, _Plan]:

@@ -34,7 +34,7 @@ class Evaluation(NamedTuple):
     missing_answers: list[str]
     missing_supporting_facts: list[str]
     malformed_supporting_facts: list[str]
-    """Ids with a predicted fact that is no [title, whole number]: officially no mistake, only wrong."""
+    """Ids with a predicted fact that is no [title, whole number]: officially no mistake, and hardly ever right."""
     unknown_ids: int
     """Ids that are predicted but not in gold. They do not count."""
 

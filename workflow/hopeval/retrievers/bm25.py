@@ -20,7 +20,10 @@ class BM25Retriever(Retriever):
         """The passages with the highest scores; those without a common term are left out."""
         depth = min(depth, len(self.corpus))
         found, scores = self._index.retrieve(
-            self._tokens(question.text for question in questions), k=depth, show_progress=False
+            self._tokens(question.text for question in questions),
+            k=depth,
+            show_progress=False,
+            backend_selection="numpy",  # else it is JAX where that is installed, with ties in another order
         )
         return [
             [ranked(self.corpus[int(i)], float(s)) for i, s in zip(*row, strict=True) if s > 0]
@@ -35,8 +38,11 @@ class BM25Retriever(Retriever):
             raise InputError(
                 f"{self.corpus.path}: holds no passages, so bm25 has nothing to search; set dataset.corpus"
             )
+        tokens = self._tokens(f"{p.title} {p.text}" for p in self.corpus)
+        if not any(tokens.ids):
+            raise InputError(f"{self.corpus.path}: holds no word to search for but stop words; set stopwords: null")
         index = bm25s.BM25(method=self.settings.method, k1=self.settings.k1, b=self.settings.b)
-        index.index(self._tokens(f"{p.title} {p.text}" for p in self.corpus), show_progress=False)
+        index.index(tokens, show_progress=False)
         return index
 
     def _tokens(self, texts: Iterable[str]) -> Any:
