@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hopeval.__main__ import main
 from hopeval.io import read_records
 from hopeval.records import Context, Question, RankedPassage
+
+# How long anything takes is no test's business.
+settings.register_profile("hopeval", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hopeval")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -27,7 +27,9 @@ def last(template: Template, count: int) -> str:
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
 def test_our_templates_show_question_titles_and_labels(path: Path) -> None:
     prompt = Template(path).render("Where is {{ it }}?", PASSAGES)
-    assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
+    system, *turns = (message.role for message in prompt.messages)
+    assert system == "system"
+    assert turns == ["user", "assistant"] * (len(turns) // 2) + ["user"]
     text = prompt.messages[-1].content
     assert text.endswith("Question: Where is {{ it }}?")
     for shown in ("Aalto & <House>", "[1] It is {{ odd }}.", "[3] It has {% two %}.", "Cat\n[4] One."):
@@ -46,10 +48,12 @@ def test_closed_book_prompts_are_tidy(path: Path) -> None:
     assert last(Template(path), 0) == "Question: Where is {{ it }}?"
 
 
-def test_the_example_of_the_cited_template_is_what_its_schema_asks_for() -> None:
+def test_the_examples_of_the_cited_template_are_what_its_schema_asks_for() -> None:
     (path,) = (path for path in OWN if path.stem == "cited")
-    example = json.loads(Template(path).render("?", PASSAGES).messages[2].content)
-    assert list(example) == list(answer_schema(4)["properties"])
+    examples = [m.content for m in Template(path).render("?", PASSAGES).messages if m.role == "assistant"]
+    assert examples
+    for example in map(json.loads, examples):
+        assert list(example) == answer_schema(4)["required"]
 
 
 def test_blocks_are_turns_in_the_order_of_the_file(write: Any) -> None:

@@ -105,9 +105,9 @@ def test_bm25_searches_titles_and_stems_words(store: Store) -> None:
 
 def test_bm25_leaves_out_what_shares_no_term(store: Store) -> None:
     corpus = store("apple", "pear", "plum")
-    assert bm25(corpus, "zebra", "", "the of", "?!", "apple") == [[], [], [], [], [("p0", pytest.approx(0.4, abs=0.5))]]
+    found = bm25(corpus, "zebra", "", "the of", "?!", "apple")
+    assert [[identifier for identifier, _ in passages] for passages in found] == [[], [], [], [], ["p0"]]
     assert bm25(corpus, "zebra") == [[]]
-    assert bm25(corpus) == []
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 100])

@@ -17,6 +17,11 @@ HANGS_AFTER_S = 300
 
 
 @pytest.fixture(scope="session")
+def repository():
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
 def checkout(tmp_path_factory):
     """What a clone has of the workflow; nobody edits it while the tests run."""
     return copy_checkout(tmp_path_factory.mktemp("checkout"))
@@ -53,10 +58,10 @@ class Place:
         """Write HotpotQA questions about makers of things, and where they were born."""
         (self.folder / "questions.json").write_text(json.dumps([question(i) for i in range(count)]))
 
-    def configure(self, *, questions=None, retrievers=None, prompts=None, experiments="all", **readers):
-        """Write mine.yaml: only these retrievers and readers; ``cited`` alone unless ``prompts`` says otherwise."""
+    def configure(self, *, dataset=None, retrievers=None, prompts=None, experiments="all", **readers):
+        """Write mine.yaml: only these retrievers and readers, the questions of our own unless ``dataset`` differs."""
         config = {
-            "dataset": {"name": "tiny", "questions": questions or "questions.json"},
+            "dataset": {"name": "tiny", **(dataset or {"questions": "questions.json"})},
             "retrievers": {"none": None, "bm25": None, "gold": None, **(retrievers or {"given": {"kind": "given"}})},
             "prompts": prompts or {},
             "readers": {"smollm2": None, **readers},
@@ -64,19 +69,21 @@ class Place:
         }
         (self.folder / "mine.yaml").write_text(yaml.safe_dump(config))
 
-    def command(self, *arguments, snakefile=None):
+    def command(self, *arguments, snakefile=None, profile="profiles/default"):
+        snakefile = snakefile or self.checkout / "Snakefile"
+        profiles = ["--workflow-profile", str(self.checkout / profile)] if profile else []
         return [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile or self.checkout / "Snakefile")),
-            *("--workflow-profile", str(self.checkout / "profiles" / "default"), "--cores", "4", *arguments),
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)),
+            *(*profiles, "--cores", "4", *arguments),
         ]
 
     def environment(self):
         return clean_environment()
 
-    def start(self, *arguments, environment=None, snakefile=None):
+    def start(self, *arguments, environment=None, **how):
         """Snakemake as a process, with its jobs in a process group of their own."""
         return subprocess.Popen(
-            self.command(*arguments, snakefile=snakefile),
+            self.command(*arguments, **how),
             cwd=self.folder,
             env=self.environment() | (environment or {}),
             stdout=subprocess.PIPE,

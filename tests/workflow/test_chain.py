@@ -71,7 +71,8 @@ def assert_numbers(place, experiments):
         with open(place.results / f"experiments/{name}/questions.csv") as file:
             assert [row["id"] for row in csv.DictReader(file)] == ids
     given = place.read("experiments/given.plain.llama-3.1/predictions.json")
-    assert given == {"answer": {f"q{i}": f"Town {i}" for i in range(6)}, "sp": {f"q{i}": [[f"Maker {i}", 1]] for i in range(6)}}
+    assert given["answer"] == {f"q{i}": f"Town {i}" for i in range(6)}
+    assert given["sp"] == {f"q{i}": [[f"Maker {i}", 1]] for i in range(6)}
     assert place.read("contexts/given.metrics.json")["judged"] == 6
     with open(place.results / "leaderboard.csv") as file:
         assert {row["experiment"] for row in csv.DictReader(file)} == set(experiments)
@@ -82,18 +83,19 @@ def assert_numbers(place, experiments):
 
 
 def test_contexts_file(place, fake, question):
+    paragraphs = [[sentences for _, sentences in question(i)["context"]] for i in range(5)]
     items = [
         {
             "id": i,
             "query": question(i)["question"],
-            "context": ["".join(sentences) if i % 2 else "\n".join(sentences) for _, sentences in question(i)["context"]],
+            "context": ["".join(sentences) if i % 2 else "\n".join(sentences) for sentences in paragraphs[i]],
             "retrieval_time": 0.25,
             "success": i != 2,
         }
         for i in range(5)
     ]
     (place.folder / "contexts.jsonl").write_text("".join(f"{json.dumps(item)}\n" for item in items))
-    place.configure(questions="contexts.jsonl", reader=fake(READING))
+    place.configure(dataset={"questions": "contexts.jsonl"}, reader=fake(READING))
     run = place.do()
 
     results = {item["id"]: item for item in place.read("experiments/given.cited.reader/results.jsonl")}

@@ -7,9 +7,7 @@ RESPONSES = "results/tiny/readers/reader/responses.jsonl"
 
 def test_the_others_finish_and_it_alone_runs_again(place, fake):
     place.questions(12)
-    place.configure(
-        reader=fake("engines:FailingEngine", shards=4, options={"questions": ["q5"], "mended": "mended"})
-    )
+    place.configure(reader=fake("engines:FailingEngine", shards=4, options={"questions": ["q5"], "mended": "mended"}))
     run = place.run(RESPONSES)
     assert run.code != 0
     assert len(place.asked()) == 12

@@ -12,7 +12,7 @@ READING = "own_engines:ReadingEngine"
 
 def test_odd_names_other_directory_and_no_environment_on_path(tmp_path, checkout, place, fake):
     # The folder of the results, that of the data and the checkout have names that a shell would trip over.
-    odd = tmp_path / "it's a \"place\" of $HOME; (really)"
+    odd = tmp_path / 'it\'s a "place" of $HOME; (really)'
     shutil.copytree(checkout, odd / "hop eval's")
     place.questions(2)
     (odd / "data").mkdir()
@@ -20,7 +20,7 @@ def test_odd_names_other_directory_and_no_environment_on_path(tmp_path, checkout
     (odd / "data" / "my prompt's.jinja").write_text("{{ passages[1].sentences[1].label }} Where? {{ question }}")
     place.checkout = odd / "hop eval's"
     place.configure(
-        questions=str(odd / "data" / "my 'own' questions.json"),
+        dataset={"questions": str(odd / "data" / "my 'own' questions.json")},
         prompts={"cited": {"template": str(odd / "data" / "my prompt's.jinja")}},
         reader=fake(READING),
     )
@@ -95,31 +95,38 @@ rule both:
     assert place.do(snakefile="Snakefile", config=None).nothing_to_do
 
 
-def test_out_of_a_git_repository(place, checkout, fake, tmp_path):
-    """Fetched file by file, as from GitHub: what is not named is not there."""
-    repository = tmp_path / "repository"
-    shutil.copytree(checkout, repository, ignore=shutil.ignore_patterns("__pycache__"))
-    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"], ["tag", "v1"]):
-        git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org", "-C", str(repository)]
-        subprocess.run([*git, *arguments], check=True)
-    place.questions(2)
-    place.configure(reader=fake(READING))
+def test_from_github(place, checkout, fake, tmp_path):
+    """Without the network: what Snakemake would have cloned from there is in its cache already."""
+    remote = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    clones = tmp_path / "cache" / "snakemake" / "snakemake" / "source-cache" / "snakemake-git-cache"
+    publish(checkout, tmp_path / "repository", clones / "github.com" / "owner" / "hopeval")
+    sample = {"dataset": {"max_questions": 2}, "retrievers": {"gold": None, "none": None}}
+    readers = {"readers": {"smollm2": None, "reader": fake(READING)}, "experiments": ["bm25@2.*"]}
+    (place.folder / "mine.yaml").write_text(yaml.safe_dump(sample | readers))
+    as_snakefile = {"snakefile": "gh:owner/hopeval@v1", "profile": None, "environment": remote}
+    run = place.do(**as_snakefile)
+    assert run.jobs["infer"] == 2
+    assert "bm25@2.cited.reader,2," in (place.folder / "results" / "sample" / "leaderboard.csv").read_text()
+    assert place.do(**as_snakefile).nothing_to_do
+
     config = yaml.safe_load((place.folder / "mine.yaml").read_text())
     (place.folder / "Snakefile").write_text(f"""
 module hopeval:
-    snakefile: gitfile({str(repository)!r}, path="workflow/Snakefile", tag="v1")
+    snakefile: github("owner/hopeval", path="workflow/Snakefile", tag="v1")
     config: {config!r}
 
 use rule * from hopeval
-
-rule wanted:
-    default_target: True
-    input: rules.all.input
 """)
-    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    place.do(snakefile="Snakefile", config=None, environment=cache)
-    assert "given.cited.reader,2,1.0," in (place.results / "leaderboard.csv").read_text()
-    assert place.do(snakefile="Snakefile", config=None, environment=cache).nothing_to_do
+    assert place.do(snakefile="Snakefile", config=None, environment=remote).nothing_to_do
+
+
+def publish(checkout, repository, clone):
+    """A bare clone with the tag v1."""
+    shutil.copytree(checkout, repository, ignore=shutil.ignore_patterns("__pycache__"))
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org", "-C", str(repository)]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"], ["tag", "v1"]):
+        subprocess.run([*git, *arguments], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(repository), str(clone)], check=True)
 
 
 def test_a_file_of_ones_own_is_laid_over_the_defaults(place):

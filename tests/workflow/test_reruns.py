@@ -2,7 +2,6 @@
 
 import os
 
-READING = "own_engines:ReadingEngine"
 RESPONSES = "results/tiny/readers/reader/responses.jsonl"
 
 
@@ -13,8 +12,9 @@ def append(path, text):
 
 def test_edited_touched_and_moved_checkouts_and_settings(place, own_checkout, fake):
     place.checkout = own_checkout
-    place.questions(4)
-    place.configure(reader=fake(READING))
+    # The sample lies in the checkout and moves with it.
+    dataset = {"max_questions": 4}
+    place.configure(dataset=dataset, reader=fake())
     place.do()
     assert len(place.asked()) == 4
 
@@ -27,7 +27,7 @@ def test_edited_touched_and_moved_checkouts_and_settings(place, own_checkout, fa
     append(package / "commands" / "show.py", "# edited\n")
     assert place.do().nothing_to_do
 
-    place.configure(reader=fake(READING, max_failures=3, concurrency=7, threads=2, timeout_s=30.0))
+    place.configure(dataset=dataset, reader=fake(max_failures=3, concurrency=7, threads=2, timeout_s=30.0))
     assert place.do().nothing_to_do
 
     append(package / "metrics" / "hotpotqa.py", "# edited\n")

@@ -59,6 +59,19 @@ def as_named(path):
     return local(located(path))
 
 
+def as_data(path):
+    """The same for questions and passages; nothing for a URL, or for those that come with the workflow.
+
+    These may lie elsewhere in each run, which is no reason to run again: see sample_digest.
+    """
+    return as_named(path) if path and not is_url(path) and located(path) == path else []
+
+
+def sample_digest(path):
+    """SHA-256 of a file that comes with the workflow; None for a user's, whose time and path tell."""
+    return file_sha256(located(path)) if path and located(path) != path else None
+
+
 def template_path(name):
     """A template's path: as given, else by its name among the workflow's own."""
     found = located(name)

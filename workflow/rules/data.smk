@@ -8,7 +8,7 @@ Out: results/<dataset>/{questions,passages,skipped}.jsonl, dataset.json; resourc
 rule prepare:
     """A dataset as question and passage records."""
     input:
-        [] if is_url(CONFIG.dataset.questions) else as_named(CONFIG.dataset.questions),
+        as_data(CONFIG.dataset.questions),
     output:
         questions=f"{RESULTS}/questions.jsonl",
         passages=f"{RESULTS}/passages.jsonl",
@@ -24,6 +24,7 @@ rule prepare:
         hopeval=command("prepare"),
         code=code("prepare"),
         questions=Unrecorded(shlex.quote(located(CONFIG.dataset.questions))),
+        sample=sample_digest(CONFIG.dataset.questions),
         url=CONFIG.dataset.questions if is_url(CONFIG.dataset.questions) else None,
         format=CONFIG.dataset.format,
         most=(

@@ -10,7 +10,7 @@ rule retrieve:
     input:
         questions=rules.prepare.output.questions,
         passages=rules.prepare.output.passages,
-        corpus=as_named(CONFIG.dataset.corpus) if CONFIG.dataset.corpus else [],
+        corpus=as_data(CONFIG.dataset.corpus),
     output:
         contexts=f"{RESULTS}/contexts/{{retriever}}.jsonl",
         metrics=f"{RESULTS}/contexts/{{retriever}}.metrics.json",
@@ -24,8 +24,11 @@ rule retrieve:
         hopeval=command("retrieve"),
         code=lambda wildcards: code("retrieve", retriever_kind(wildcards)),
         settings=lambda wildcards: as_json(CONFIG.retrievers[wildcards.retriever]),
-        corpus=lambda wildcards, input: Unrecorded(
-            f"--corpus {shlex.quote(str(input.corpus))}" if input.corpus else ""
+        sample=sample_digest(CONFIG.dataset.corpus),
+        corpus=Unrecorded(
+            f"--corpus {shlex.quote(located(CONFIG.dataset.corpus))}"
+            if CONFIG.dataset.corpus
+            else ""
         ),
     shell:
         "{params.hopeval} --retriever {wildcards.retriever} --settings {params.settings:q}"

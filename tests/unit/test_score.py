@@ -1,0 +1,181 @@
+"""The score verb: the official numbers of any pair of files, and where each question went wrong."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopeval.io import write_records
+from hopeval.metrics.hotpotqa import METRICS
+from hopeval.records import Prediction
+
+GOLD = [
+    {"_id": "right", "question": "?", "answer": "Paris", "type": "bridge", "level": "easy"},
+    {"_id": "read", "question": "?", "answer": "yes", "type": "comparison", "level": "hard"},
+    {"_id": "lost", "question": "?", "answer": "Rome", "type": "bridge", "level": "hard"},
+    {"_id": "cut", "question": "?", "answer": "Bonn", "type": "bridge", "level": "hard"},
+    {"_id": "odd", "question": "?", "answer": "Oslo", "type": "bridge", "level": "hard"},
+    {"_id": "failed", "question": "?", "answer": "Wien", "type": None, "level": "hard"},
+    {"_id": "gone", "question": "?", "answer": "Bern", "type": "bridge", "level": "hard"},
+    {"_id": "cut but right", "question": "?", "answer": "Prag", "type": "bridge", "level": "hard"},
+]
+GOLD = [{**row, "supporting_facts": [["A", 0], ["B", 1]], "context": []} for row in GOLD]
+ANSWERS = {"right": "Paris", "read": "no", "lost": "Athens", "cut but right": "Prag"}
+OFFICIAL = {"answer": ANSWERS, "sp": {key: [["A", 0], ["B", 1]] for key in ANSWERS}}
+STATUSES = {"cut": "truncated", "odd": "unparsable", "failed": "error", "gone": "missing", "cut but right": "truncated"}
+OUTCOMES = {
+    "right": "right",
+    "read": "reader missed",
+    "lost": "retrieval missed",
+    "cut": "format",
+    "odd": "format",
+    "failed": "error",
+    "gone": "missing",
+    "cut but right": "right",
+}
+
+
+@pytest.fixture
+def score(tmp_path: Path, write: Any, hopeval: Any) -> Callable[..., Any]:
+    """Scores: what is printed, the metrics, and the table by id."""
+
+    def run(gold: Any = GOLD, predictions: Any = OFFICIAL, *more: Any) -> tuple[Any, Any, Any]:
+        arguments = ["--questions", write("gold.json", gold), "--predictions", write("predictions.json", predictions)]
+        files = ["--output", tmp_path / "metrics.json", "--table", tmp_path / "questions.csv"]
+        printed = json.loads(hopeval("score", *arguments, *files, *more), parse_constant=pytest.fail)
+        metrics = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
+        with open(tmp_path / "questions.csv", newline="", encoding="utf-8") as file:
+            return printed, metrics, {row["id"]: row for row in csv.DictReader(file)}
+
+    return run
+
+
+@pytest.fixture
+def details(tmp_path: Path, context: Any) -> list[Any]:
+    """The options with each question's status, and with contexts that lack B for "lost"."""
+    statuses = [
+        Prediction(question_id=row["_id"], status=STATUSES.get(row["_id"], "ok"), answer=ANSWERS.get(row["_id"]))
+        for row in GOLD
+    ]
+    statuses[0].unknown_labels, statuses[1].unknown_labels = 2, 1
+    write_records(tmp_path / "records.jsonl", statuses)
+    contexts = [context(row["_id"], "A", "X" if row["_id"] == "lost" else "B", "C") for row in GOLD]
+    write_records(tmp_path / "contexts.jsonl", contexts)
+    return ["--records", tmp_path / "records.jsonl", "--contexts", tmp_path / "contexts.jsonl"]
+
+
+def test_the_twelve_official_numbers_are_printed(score: Any) -> None:
+    printed, metrics, _ = score()
+    assert list(printed) == list(METRICS)
+    assert printed["em"] == 2 / 8
+    assert printed["sp_em"] == 4 / 8
+    assert printed["joint_em"] == 2 / 8
+    assert {name: metrics[name] for name in METRICS} == printed
+
+
+def test_each_question_has_an_outcome(score: Any, details: Any) -> None:
+    _, metrics, table = score(GOLD, OFFICIAL, *details)
+    assert {identifier: row["outcome"] for identifier, row in table.items()} == OUTCOMES
+    assert metrics["outcomes"] == {name: list(OUTCOMES.values()).count(name) for name in set(OUTCOMES.values())}
+    assert metrics["counts"] == {"ok": 3, "truncated": 2, "unparsable": 1, "error": 1, "missing": 1}
+    assert (metrics["questions"], metrics["scored"], metrics["unknown_labels"]) == (8, 8, 3)
+    assert metrics["all_gold_retrieved"] == 7 / 8
+
+
+def test_without_records_what_is_predicted_is_ok_and_the_rest_is_missing(score: Any) -> None:
+    _, metrics, table = score()
+    assert metrics["counts"] == {"ok": 4, "truncated": 0, "unparsable": 0, "error": 0, "missing": 4}
+    assert table["lost"]["outcome"] == "reader missed"  # without contexts nobody can say that retrieval did
+    assert metrics["all_gold_retrieved"] is None
+
+
+def test_passages_beyond_top_k_and_those_left_out_were_not_in_the_prompt(
+    score: Any, details: Any, tmp_path: Path
+) -> None:
+    def retrieved(*more: Any) -> float:
+        return score(GOLD, OFFICIAL, *details, *more)[1]["all_gold_retrieved"]
+
+    assert retrieved("--top-k", 2) == 7 / 8
+    assert retrieved("--top-k", 1) == 0
+    left_out = [Prediction(question_id="right", omitted_passages=2), Prediction(question_id="gone", omitted_passages=1)]
+    write_records(tmp_path / "records.jsonl", left_out)
+    assert retrieved() == 6 / 8
+    assert retrieved("--top-k", 2) == 5 / 8
+
+
+def test_breakdowns_are_means_over_their_questions(score: Any, details: Any) -> None:
+    _, metrics, _ = score(GOLD, OFFICIAL, *details)
+    assert {name: row["questions"] for name, row in metrics["by_type"].items()} == {"bridge": 6, "comparison": 1}
+    assert metrics["by_type"]["bridge"]["em"] == pytest.approx(2 / 6)
+    assert {name: row["em"] for name, row in metrics["by_level"].items()} == {"easy": 1, "hard": pytest.approx(1 / 7)}
+    assert {name: row["questions"] for name, row in metrics["by_all_gold_retrieved"].items()} == {"false": 1, "true": 7}
+    assert list(metrics["by_level"]["easy"]) == ["questions", *METRICS]
+
+
+def test_intervals_hold_their_means(score: Any) -> None:
+    printed, metrics, _ = score()
+    assert list(metrics["intervals"]) == list(METRICS)
+    for name, (low, high) in metrics["intervals"].items():
+        assert 0 <= low <= printed[name] <= high <= 1
+
+
+def test_gold_of_answers_alone_says_nothing_of_supporting_facts(score: Any) -> None:
+    gold = [{key: row[key] for key in ("_id", "question", "answer", "type")} for row in GOLD]
+    for predictions in (OFFICIAL, {"answer": ANSWERS}):
+        printed, metrics, table = score(gold, predictions)
+        assert printed["em"] == 2 / 8
+        assert [printed[name] for name in METRICS[4:]] == [None] * 8
+        assert list(metrics["intervals"]) == list(METRICS[:4])
+        assert metrics["by_type"]["bridge"]["em"] == pytest.approx(2 / 6)
+        assert [metrics["by_type"]["bridge"][name] for name in METRICS[4:]] == [None] * 8
+        assert (table["right"]["em"], table["right"]["sp_em"], table["right"]["joint_f1"]) == ("1.0", "", "")
+
+
+def test_a_test_set_without_answers_has_counts_but_no_scores(score: Any, details: Any) -> None:
+    gold = [{key: row[key] for key in ("_id", "question", "context")} for row in GOLD]
+    printed, metrics, table = score(gold, OFFICIAL, *details)
+    assert printed == dict.fromkeys(METRICS)
+    assert (metrics["scored"], metrics["outcomes"], metrics["intervals"], metrics["by_type"]) == (0, {}, {}, {})
+    assert metrics["counts"]["truncated"] == 2
+    assert (table["right"]["answer"], table["right"]["outcome"], table["right"]["em"]) == ("Paris", "", "")
+
+
+def test_a_repeated_id_counts_as_often_as_it_comes(score: Any) -> None:
+    # As in the official script, which goes through the rows of gold.
+    printed, _, _ = score([GOLD[0], GOLD[0], GOLD[2]])
+    assert printed["em"] == pytest.approx(2 / 3)
+
+
+def test_our_own_questions_are_gold_as_well(score: Any, write: Any, hopeval: Any, tmp_path: Path) -> None:
+    hopeval("prepare", "--questions", write("dev.json", GOLD), "--output", tmp_path / "records")
+    assert score((tmp_path / "records" / "questions.jsonl").read_bytes())[0] == score()[0]
+
+
+@pytest.mark.parametrize(
+    ("gold", "predictions", "said"),
+    [
+        ([], OFFICIAL, "gold.json: holds no question to score; name the gold file"),
+        ("", OFFICIAL, "gold.json: holds no question to score"),
+        ([{"id": "a"}], OFFICIAL, "gold.json:1: Object missing required field"),
+        (GOLD, [], "predictions.json: $: expected an object, found []"),
+        (GOLD, {"answers": {}}, "neither 'answer' nor 'sp' is there"),
+        (GOLD, {"answer": {"right": 5}}, '$.answer["right"]: expected a text, found 5'),
+        (GOLD, '{"answer": {\n', "predictions.json:2: malformed JSON"),
+    ],
+)
+def test_what_cannot_be_scored_is_told(
+    write: Any, refused: Any, tmp_path: Path, gold: Any, predictions: Any, said: str
+) -> None:
+    files = ["--questions", write("gold.json", gold), "--predictions", write("predictions.json", predictions)]
+    assert said in refused("score", *files, "--output", tmp_path / "metrics.json")
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_real_predictions_have_their_published_scores(shared: Callable[[str], Path], hopeval: Any) -> None:
+    gold = shared("hotpotqa/dev_7405_answers_only.json")
+    printed = json.loads(hopeval("score", "--questions", gold, "--predictions", shared("predictions/hp_model_6.json")))
+    assert printed["em"] == pytest.approx(0.4572586, abs=1e-7)
+    assert printed["f1"] == pytest.approx(0.5975003, abs=1e-7)
