@@ -70,10 +70,13 @@ def test_own_class_comes_from_pythonpath_too(here, environment):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nowhere:Class", r"'nowhere:Class' cannot be loaded: No module named 'nowhere'; check .* PYTHONPATH"),
+        (
+            "nowhere:Class",
+            r"'nowhere:Class' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'; check .* PYTHONPATH",
+        ),
         ("own_engines:Absent", r"'own_engines:Absent' cannot be loaded: .* no attribute 'Absent'"),
         ("own_engines", r"'own_engines' cannot be loaded"),
-        ("needs_more:Class", r"cannot be loaded: No module named 'surely_not_installed'"),
+        ("needs_more:Class", r"cannot be loaded: ModuleNotFoundError: No module named 'surely_not_installed'"),
         ("own_engines:Stranger", r"'own_engines:Stranger' is no subclass of hopeval.engines.base.Engine; derive"),
         ("own_engines:function", r"is no subclass of"),
         ("own_engines:Partial", r"'own_engines:Partial' lacks complete; define it"),

@@ -81,7 +81,10 @@ def test_a_template_without_blocks_is_one_user_turn(write: Any) -> None:
     [
         ("\n{% block user %}", ":2: template error"),
         ("{{ question", ":1: template error"),
-        ("{% block users %}{% endblock %}", ": block 'users' is no role; call it system, user, assistant"),
+        ("{% block users %}{% endblock %}", ":1: block 'users' is no role; call it system, user, assistant"),
+        ("{% block user %}\n{% block system %}{% endblock %}{% endblock %}", ":2: block 'system' stands in another"),
+        ("Lost?\n{% block user %}{% endblock %}", ":1: text outside the blocks would be lost"),
+        ("{{ question }}{% block user %}{% endblock %}", ":1: text outside the blocks would be lost"),
         (b"\xff", ": template is not valid UTF-8"),
     ],
 )
@@ -101,11 +104,7 @@ def test_a_template_that_is_no_template_is_named(write: Any, source: Any, said: 
         ("{{ question + 1 }}", ":1: template error"),
         ("{% include 'other' %}", "template error"),
         ("{{ passages.__class__.__mro__ }}", "template error"),
-        pytest.param(
-            "{% block user %}\n{{ nothing }}{% endblock %}",
-            ":2: template error: 'nothing' is undefined",
-            marks=pytest.mark.xfail(reason="in a block, the line is that of the compiled template", strict=False),
-        ),
+        ("{% block user %}\n{{ nothing }}{% endblock %}", ":2: template error: 'nothing' is undefined"),
     ],
 )
 def test_a_template_that_fails_is_named_with_its_line(write: Any, source: str, said: str) -> None:

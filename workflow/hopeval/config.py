@@ -6,7 +6,7 @@ also what an editor shows.
 
 import difflib
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import (
@@ -317,10 +317,12 @@ def _mistake(item: Any, values: Any, prefix: tuple[str, ...]) -> str:
         case "missing":
             return f"{where}: is missing; add it"
         case "extra_forbidden":
-            return f"{where}: unknown key{_suggestion(path[-1], _known_keys())}; remove or rename it"
+            return f"{where}: unknown key{_suggestion(path[-1], _keys_beside(path))}; remove or rename it"
         case "union_tag_not_found" | "union_tag_invalid":
             key, allowed = _ALTERNATIVES[str(path[0])]
-            found = item["input"].get(key) if isinstance(item["input"], Mapping) else item["input"]
+            if not isinstance(item["input"], Mapping):
+                return f"{where}: found {item['input']!r}; must be a section with {key}: one of {allowed}"
+            found = item["input"].get(key)
             return f"{where}.{key}: found {found!r}{_suggestion(found, allowed.split(', '))}; must be one of {allowed}"
         case "string_pattern_mismatch" if "[key]" in item["loc"] or path[-1] == "name":
             return (
@@ -346,10 +348,18 @@ def _real_path(loc: tuple[int | str, ...], values: Any) -> list[int | str]:
     return [step for step in path if step != "[key]"]
 
 
-def _known_keys() -> set[str]:
-    models = (Config, Dataset, FixedRetriever, BM25Retriever, CustomRetriever, Prompt, Sampling, HubFile)
-    readers = (LlamaCppReader, CustomReader)
-    return {key for model in (*models, *readers) for key in model.model_fields}
+def _keys_beside(path: Sequence[int | str]) -> set[str]:
+    """The keys that exist where an unknown one was found, but not the unknown one itself."""
+    sections: dict[str, tuple[type[BaseModel], ...]] = {
+        "dataset": (Dataset,),
+        "retrievers": (FixedRetriever, BM25Retriever, CustomRetriever),
+        "prompts": (Prompt,),
+        "readers": (LlamaCppReader, CustomReader),
+        "sampling": (Sampling,),
+        "model": (HubFile,),
+    }
+    models = next((sections[step] for step in reversed(path[:-1]) if step in sections), (Config,))
+    return {key for model in models for key in model.model_fields} - {str(path[-1])}
 
 
 def _suggestion(found: Any, known: Any) -> str:

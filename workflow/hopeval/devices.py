@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,44 +97,35 @@ def _wait_for(count: int, share: int, pool: Sequence[str]) -> list[_Lock]:
 
 def _try(count: int, share: int, pool: Sequence[str]) -> list[_Lock] | None:
     """Locks on ``count`` devices, or None and nothing held when fewer are free."""
-    locks: list[_Lock] = []
-    for device in pool:
-        if len(locks) == count:
-            break
-        file = _lock_part(device, share)
-        if file is not None:
-            locks.append(_Lock(device, file))
+    locks: dict[str, _Lock] = {}
+    # The first part of every device before the second of any: jobs that share spread out.
+    for part, device in product(range(share), pool):
+        if len(locks) < count and device not in locks and (file := _lock(device, part, share)) is not None:
+            locks[device] = _Lock(device, file)
     if len(locks) == count:
-        return locks
-    _release(locks)
+        return list(locks.values())
+    _release(list(locks.values()))
     return None
 
 
-def _lock_part(device: str, share: int) -> int | None:
-    """An open file that holds one free part of the device, or None when all its parts are taken."""
+def _lock(device: str, part: int, share: int) -> int | None:
+    """An open file that holds one of ``share`` parts of the device, or None when somebody has it."""
     folder = lock_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(folder / device.replace("/", "_"), os.O_RDWR | os.O_CREAT, 0o600)
-        return _lock_free_part(file, share)
+        # What an engine forks inherits the lease: a device is free when nobody computes on it any more.
+        os.set_inheritable(file, True)
+        size = UNITS // share
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, part * size, size, 0))
+    except BlockingIOError:
+        os.close(file)
+        return None
     except OSError as error:
         raise HopevalError(
             f"{folder}: cannot hold lock files: {error.strerror}; name a local folder of your own in HOPEVAL_LOCKS"
         ) from None
-
-
-def _lock_free_part(file: int, share: int) -> int | None:
-    # What an engine starts inherits the lease: a device is free when nobody computes on it any more.
-    os.set_inheritable(file, True)
-    size = UNITS // share
-    for part in range(share):
-        try:
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, part * size, size, 0))
-        except BlockingIOError:
-            continue
-        return file
-    os.close(file)
-    return None
+    return file
 
 
 def _release(locks: Sequence[_Lock]) -> None:

@@ -54,14 +54,14 @@ def file_sha256(path: str | Path) -> str:
 
 
 def model_fingerprint(path: str | Path) -> str:
-    """SHA-256 over the sizes and samples of a model's file, or of all files of its folder.
+    """SHA-256 over the sizes and samples of a model's file, or of all files of its folder but hidden ones.
 
     A file's samples are its first MiB, its last, and 62 between, so that a model of 100 GB is known in
     a moment. Other weights, quantisations or tokenisers differ in all of them; the path does not count.
     Raises InputError when there is no file.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _is_visible(file, path))
     if not files:
         raise InputError(f"{path}: no model file here; check the path")
     whole = hashlib.sha256()
@@ -71,6 +71,11 @@ def model_fingerprint(path: str | Path) -> str:
         for block in _samples(file):
             whole.update(block)
     return whole.hexdigest()
+
+
+def _is_visible(file: Path, folder: Path) -> bool:
+    # Downloaders keep hidden notes of times and places beside the weights.
+    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _samples(path: Path, count: int = 64) -> list[bytes]:

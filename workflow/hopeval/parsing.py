@@ -4,6 +4,7 @@ Whatever cannot be read is said to be so: nothing is guessed into an answer.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -75,9 +76,13 @@ def _read_json(text: str) -> tuple[str, list[Any]] | None:
             value, _ = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             value = None
-        if isinstance(value, dict) and isinstance(value.get("answer"), str | int | float):
+        if isinstance(value, dict) and _is_answer(value.get("answer")):
             return _as_text(value["answer"]), _as_labels(value.get("supporting_facts"))
     return None
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _as_text(answer: Any) -> str:

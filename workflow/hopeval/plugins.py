@@ -20,8 +20,9 @@ def load_class(name: str, known: Mapping[str, str], base: type, where: str) -> A
         sys.path.insert(0, "")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{where}: {name!r} cannot be loaded: {error}; check the name and PYTHONPATH") from None
+    except Exception as error:  # a module of the user's own may raise anything on import
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{where}: {name!r} cannot be loaded: {reason}; check the name and PYTHONPATH") from None
     if not (isinstance(found, type) and issubclass(found, base)):
         raise InputError(f"{where}: {name!r} is no subclass of {base.__module__}.{base.__name__}; derive it from that")
     if inspect.isabstract(found):

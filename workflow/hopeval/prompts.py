@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
+from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hopeval.errors import InputError
@@ -47,16 +48,26 @@ class Template:
             undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         try:
+            self._check_turns(environment.parse(source))
             self._template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise InputError(f"{path}:{error.lineno}: template error: {error.message}; mend the template") from None
-        self._check_roles()
 
-    def _check_roles(self) -> None:
-        for name in self._template.blocks:
-            if name.split("_")[0] not in ROLES:
+    def _check_turns(self, tree: nodes.Template) -> None:
+        """Raise InputError for a block that is no turn, and for text that would belong to none."""
+        turns = [node for node in tree.body if isinstance(node, nodes.Block)]
+        for block in tree.find_all(nodes.Block):
+            if block not in turns:
+                raise InputError(f"{self.path}:{block.lineno}: block {block.name!r} stands in another; take it out")
+            if block.name.split("_")[0] not in ROLES:
                 raise InputError(
-                    f"{self.path}: block {name!r} is no role; call it {', '.join(ROLES)} or e.g. 'user_example'"
+                    f"{self.path}:{block.lineno}: block {block.name!r} is no role; "
+                    f"call it {', '.join(ROLES)} or e.g. 'user_example'"
+                )
+        for node in tree.body:
+            if turns and isinstance(node, nodes.Output) and not _is_blank(node):
+                raise InputError(
+                    f"{self.path}:{node.lineno}: text outside of the blocks would be lost; move it into one"
                 )
 
     def render(self, question: str, passages: Sequence[Passage]) -> Prompt:
@@ -70,21 +81,25 @@ class Template:
                 turns = {"user": self._template.render(variables)}
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise InputError(
-                f"{self.path}:{_line(error)}: template error: {error}; "
+                f"{self.path}:{self._line(error)}: template error: {error}; "
                 "a template sees question and passages (rank, title, sentences: label, text)"
             ) from None
         messages = [Message(name.split("_")[0], text.strip()) for name, text in turns.items()]
         return Prompt(messages, sentences)
 
+    def _line(self, error: BaseException) -> int:
+        """The line of the template in which rendering failed."""
+        line, trace = 0, error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == "<template>":
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        # A whole template's traceback has been rewritten by Jinja to its own lines, a single block's has not.
+        return self._template.get_corresponding_lineno(line) if self._template.blocks else line
 
-def _line(error: BaseException) -> str:
-    """The line of the template in which rendering failed."""
-    line, trace = "?", error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":
-            line = str(trace.tb_lineno)
-        trace = trace.tb_next
-    return line
+
+def _is_blank(node: nodes.Output) -> bool:
+    return all(isinstance(part, nodes.TemplateData) and not part.data.strip() for part in node.nodes)
 
 
 def _numbered(passages: Sequence[Passage]) -> list[dict[str, Any]]:

@@ -2,10 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
 from typing import Any
-
-from hopeval.errors import InputError
 
 
 def mapping(argument: str) -> dict[str, Any]:
@@ -48,10 +45,3 @@ def named(argument: str) -> tuple[str, str]:
     if not (name and separator and path):
         raise argparse.ArgumentTypeError(f"{argument!r} is not NAME=PATH")
     return name, path
-
-
-def experiment_named(experiments: Mapping[str, Any], name: str) -> Any:
-    """The experiment with this name. Raises InputError that lists those there are."""
-    if name not in experiments:
-        raise InputError(f"--experiment {name!r}: not planned; there are: {', '.join(experiments) or 'none'}")
-    return experiments[name]

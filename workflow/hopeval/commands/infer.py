@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hopeval import devices
 from hopeval.commands import mapping
 from hopeval.config import parse_reader
+from hopeval.devices import lease
 from hopeval.engines.base import Engine, Setup
 from hopeval.errors import HopevalError, InputError
 from hopeval.io import read_records, write_records
@@ -86,7 +86,7 @@ def _infer(
 ) -> dict[str, Response]:
     """The responses by key, with the devices leased and the engine open for just as long."""
     engine_class = load_class(settings.engine, ENGINES, Engine, f"readers.{args.reader}.engine")
-    with devices.lease(settings.gpus, settings.share) as leased:
+    with lease(settings.gpus, settings.share) as leased:
         engine = engine_class(Setup(settings, args.model, args.threads, leased))
         job = Job(args.shard, settings.engine, leased, settings.timeout_s)
         return asyncio.run(_serve(engine, requests, journal, job, progress))

@@ -6,16 +6,14 @@ skipped.jsonl (items of a contexts file that are passed over) and dataset.json (
 
 import argparse
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from hopeval.commands import positive
 from hopeval.datasets import contexts, hotpotqa
-from hopeval.datasets.base import Item, unique
+from hopeval.datasets.base import unique
 from hopeval.download import check_sha256, download, is_url
 from hopeval.errors import InputError
 from hopeval.io import RecordWriter, read_rows, write_json
@@ -43,6 +41,8 @@ def run(args: argparse.Namespace) -> None:
         check_sha256(path, args.sha256)
     try:
         summary = _write(args, path)
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), args.questions)) from None
     finally:
         if is_url(args.questions):
             path.unlink(missing_ok=True)
@@ -59,7 +59,9 @@ def _write(args: argparse.Namespace, path: Path) -> dict[str, Any]:
             stack.enter_context(RecordWriter(args.output / f"{kind}.jsonl"))
             for kind in ("questions", "passages", "skipped")
         )
-        for item in _items(FORMATS[form], path, args.max_questions):
+        for item in unique(FORMATS[form].read(path), path):
+            if questions.count == args.max_questions:
+                break
             if item.skipped:
                 skipped.write({**item.question.extra, "error": item.skipped})
                 continue
@@ -74,10 +76,6 @@ def _write(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     _tell(doubts)
     counts = {"questions": questions.count, "passages": passages.count, "skipped": skipped.count}
     return {"format": form, **counts, "doubts": len(doubts), "doubtful_supporting_facts": doubts}
-
-
-def _items(form: ModuleType, path: Path, most: int | None) -> Iterator[Item]:
-    return islice(unique(form.read(path), path), most)
 
 
 def detect_format(path: Path) -> str:

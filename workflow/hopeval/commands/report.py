@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from hopeval.errors import InputError
 from hopeval.io import atomic_write, read_json
 from hopeval.metrics.hotpotqa import METRICS
 
@@ -30,6 +31,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _row(path: Path) -> dict[str, Any]:
     metrics = read_json(path)
+    if not {*METRICS, "counts", "intervals"} <= set(metrics):
+        raise InputError(f"{path}: is no metrics.json of an experiment; name those that score --output wrote")
     intervals = metrics["intervals"]
     bounds = {
         f"{name}_{end}": intervals[name][i] if name in intervals else None

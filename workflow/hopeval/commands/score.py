@@ -9,7 +9,7 @@ also says what became of each question, and whether retrieval, the reader or the
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ def _table(
     """A row for each question: what was asked, answered and scored, and where it went wrong."""
     import pandas as pd
 
-    predictions = _predictions(args)
+    predictions = _predictions(args, questions)
     retrieved = _retrieved(args, questions, predictions)
     rows = []
     for question in questions.values():
@@ -121,12 +121,23 @@ def _table(
     return pd.DataFrame(rows)
 
 
-def _predictions(args: argparse.Namespace) -> dict[str, Prediction]:
+def _predictions(args: argparse.Namespace, questions: Mapping[str, Question]) -> dict[str, Prediction]:
     """The predictions by question id; without records, all that the official file has are ``ok``."""
     if args.records:
-        return {prediction.question_id: prediction for prediction in read_records(args.records, Prediction)}
+        predictions = {prediction.question_id: prediction for prediction in read_records(args.records, Prediction)}
+        _check_known(args.records, predictions, questions)
+        return predictions
     answers, _ = load_predictions(args.predictions)
     return {key: Prediction(question_id=key, answer=answer, status="ok") for key, answer in answers.items()}
+
+
+def _check_known(path: Path, identifiers: Iterable[str], questions: Mapping[str, Question]) -> None:
+    """Raise InputError for a question that gold does not have: the file is of another data set."""
+    for identifier in identifiers:
+        if identifier not in questions:
+            raise InputError(
+                f"{path}: question {identifier!r} is not among the gold questions; name the files of one run"
+            )
 
 
 def _retrieved(
@@ -137,8 +148,9 @@ def _retrieved(
         return {}
     found = {}
     for context in read_records(args.contexts, Context):
-        question = questions.get(context.question_id)
-        if question is not None and question.gold_titles:
+        _check_known(args.contexts, [context.question_id], questions)
+        question = questions[context.question_id]
+        if question.gold_titles:
             titles = [passage.title for passage in context.passages[: args.top_k]]
             prediction = predictions.get(question.id)
             kept = len(titles) - (prediction.omitted_passages if prediction else 0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from hopeval.datasets.base import Item, convert
 from hopeval.io import read_rows
@@ -30,8 +30,12 @@ class _Passage(Struct):
 class _Row(Struct):
     id: str | int
     query: str
-    context: str | list[str | _Passage] | None
+    context: str | list[str | _Passage] | UnsetType | None = UNSET
     success: bool = True
+
+    def __post_init__(self) -> None:
+        if self.success and self.context is UNSET:
+            raise ValueError("no 'context', though success is not false")
 
 
 def recognises(row: Any) -> bool:

@@ -34,7 +34,8 @@ def retrieval_metrics(
 
     ``rankings`` and ``gold`` map a question's id to titles. ``recall@k`` is the share of gold titles among
     the first k, ``all_gold_recall@k`` the share of questions with all of them there, ``mrr`` the reciprocal
-    rank of the first gold title, ``ndcg@10`` normalised discounted cumulative gain (Järvelin and Kekäläinen 2002).
+    rank of the first gold title, ``ndcg@10`` (or at the depth, if that is less) normalised discounted
+    cumulative gain (Järvelin and Kekäläinen 2002).
     """
     if not gold:
         return {}
@@ -42,7 +43,8 @@ def retrieval_metrics(
     from ir_measures import RR, R, nDCG
 
     cutoffs = [k for k in CUTOFFS if depth is None or k <= depth]
-    measures = {f"recall@{k}": R @ k for k in cutoffs} | {"mrr": RR, "ndcg@10": nDCG @ 10}
+    deepest = min(depth or 10, 10)
+    measures = {f"recall@{k}": R @ k for k in cutoffs} | {"mrr": RR, f"ndcg@{deepest}": nDCG @ deepest}
     qrels = {question: dict.fromkeys(titles, 1) for question, titles in gold.items()}
     # trec_eval breaks ties by document id; descending places keep the order of the ranking. It also skips
     # questions without any passage, so that a title that is no gold stands in for an empty ranking.

@@ -17,7 +17,7 @@ class BM25Retriever(Retriever):
     """
 
     def retrieve(self, questions: Sequence[Question], depth: int) -> list[list[RankedPassage]]:
-        """The passages with the highest scores; those without a common term are left out."""
+        """The passages with the highest scores above 0: without a common term there is none to lucene's BM25."""
         depth = min(depth, len(self.corpus))
         found, scores = self._index.retrieve(
             self._tokens(question.text for question in questions),
