@@ -83,8 +83,8 @@ def test_a_template_without_blocks_is_one_user_turn(write: Any) -> None:
         ("{{ question", ":1: template error"),
         ("{% block users %}{% endblock %}", ":1: block 'users' is no role; call it system, user, assistant"),
         ("{% block user %}\n{% block system %}{% endblock %}{% endblock %}", ":2: block 'system' stands in another"),
-        ("Lost?\n{% block user %}{% endblock %}", ":1: text outside the blocks would be lost"),
-        ("{{ question }}{% block user %}{% endblock %}", ":1: text outside the blocks would be lost"),
+        ("Lost?\n{% block user %}{% endblock %}", ":1: text outside of the blocks would be lost"),
+        ("{{ question }}{% block user %}{% endblock %}", ":1: text outside of the blocks would be lost"),
         (b"\xff", ": template is not valid UTF-8"),
     ],
 )
