@@ -142,5 +142,6 @@ def test_answers_without_supporting_facts(place, fake, question):
     metrics = place.read("experiments/given.cited.reader/metrics.json")
     assert metrics["em"] == metrics["f1"] == 1.0
     assert {name: metrics[name] for name in METRICS[4:]} == dict.fromkeys(METRICS[4:])
+    assert set(metrics["intervals"]) == set(METRICS[:4])
     assert "NaN" not in (place.results / "experiments/given.cited.reader/metrics.json").read_text()
     assert "±nan" not in run.output.split("Finished jobid: 0")[1]

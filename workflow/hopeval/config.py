@@ -126,7 +126,9 @@ class HubFile(_Model):
 
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     file: str = Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$", description="Path inside the repository.")
-    revision: str = Field(min_length=1, description="A commit hash keeps the results reproducible; a branch does not.")
+    revision: str = Field(
+        pattern=r"^[\w.-]+$", description="A commit hash keeps the results reproducible; a branch does not."
+    )
 
 
 Model = Annotated[

@@ -110,7 +110,9 @@ def missing_files(checked):
     return [
         f"{key}: no file at {path!r}, neither here nor beside the workflow; correct the path"
         for key, path in named.items()
-        if isinstance(path, str) and not is_url(path) and not Path(located(path)).exists()
+        if isinstance(path, str)
+        and not (is_url(path) and key == "dataset.questions")
+        and not Path(located(path)).exists()
     ]
 
 

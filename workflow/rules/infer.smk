@@ -9,6 +9,12 @@ READER = f"{RESULTS}/readers/{{reader}}"
 
 workflow.scattergather(**{name: reader.shards for name, reader in READERS.items()})
 
+for name in set(workflow.resource_settings.overwrite_scatter) - set(READERS):
+    print(
+        f"hopeval: warning: --set-scatter {name}: no reader in use has this name; there are: {', '.join(READERS)}",
+        file=sys.stderr,
+    )
+
 # Gathered here and not in merge: until that looks, another module may have a reader of the same name.
 RESPONSES = {
     name: getattr(gather, name)(f"{RESULTS}/readers/{name}/responses/{{scatteritem}}.jsonl")

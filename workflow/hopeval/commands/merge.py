@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
                 if missing.pop(key, None) is not None:
                     target.write(line.removesuffix(b"\n") + b"\n")
         if missing:
-            raise HopevalError(_unanswered(missing.items()))
+            raise HopevalError(_unanswered(missing.items(), args.responses[0].parent))
 
 
 def _responses(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -53,7 +53,10 @@ def _responses(path: Path) -> Iterator[tuple[str, bytes]]:
                 raise InputError(f"{path}:{number}: {error}; delete the file and run infer again") from None
 
 
-def _unanswered(missing: Collection[tuple[str, str]]) -> str:
+def _unanswered(missing: Collection[tuple[str, str]], folder: Path) -> str:
     shown = "".join(f"\n  {key} (question {question})" for key, question in list(missing)[:_KEYS_SHOWN])
     rest = f"\n  and {len(missing) - _KEYS_SHOWN} more" if len(missing) > _KEYS_SHOWN else ""
-    return f"{len(missing)} requests have no response; run infer again for:{shown}{rest}"
+    return (
+        f"{len(missing)} requests have no response; delete {folder} and run the same command again, "
+        f"which asks only for what the journal lacks:{shown}{rest}"
+    )
