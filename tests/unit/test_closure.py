@@ -190,7 +190,7 @@ def digests(library: Path) -> dict[str, str]:
     [
         ("metrics/hotpotqa.py", {"score", "report"}),
         ("parsing.py", {"predict"}),
-        ("prompts.py", {"plan", "provenance"}),
+        ("prompts.py", {"plan"}),
         ("engines/llamacpp.py", {"infer llamacpp"}),
         ("retrievers/bm25.py", set()),
         ("runner.py", {"infer", "infer llamacpp"}),

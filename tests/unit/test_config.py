@@ -102,7 +102,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("retrievers.bm25.kind", "my:1st", "retrievers.bm25.kind: found 'my:1st'; must match"),
         ("retrievers.given.top_k", 3, "retrievers.given.top_k: unknown key"),
         ("retrievers.a@b", {"kind": "none"}, "retrievers.a@b: 'a@b' is not a usable name"),
-        ("retrievers", {}, "retrievers: found {}; must be"),
+        ("retrievers", {}, "retrievers: is empty; it needs at least one entry"),
         ("prompts.cited.output", "xml", "prompts.cited.output: found 'xml'; must be 'json' or 'text'"),
         ("prompts.cited", {}, "prompts.cited.template: is missing; add it"),
         (

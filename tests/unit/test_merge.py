@@ -40,10 +40,10 @@ def test_merge_keeps_the_order_of_the_shards_and_the_first_of_two(
 def test_merge_names_what_has_no_response(tmp_path: Path, merge: Any, refused: Any) -> None:
     message = refused(*merge("ab", "cde"), code=1)
     assert f"1 requests have no response; delete {tmp_path}" in message
-    assert "asks only for what the journal lacks:\n  f (question q-f)\n" in message
+    assert "asks only for what the journal lacks:\n  f (question 'q-f')\n" in message
     message = refused(*merge(""), code=1)
     assert "6 requests have no response" in message
-    assert message.endswith("  e (question q-e)\n  and 1 more\n")
+    assert message.endswith("  e (question 'q-e')\n  and 1 more\n")
     assert not (tmp_path / "out.jsonl").exists()
 
 

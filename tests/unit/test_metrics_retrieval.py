@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopeval.metrics.retrieval import all_gold, distinct_titles, judged, retrieval_metrics
+from hopeval.metrics.retrieval import all_gold, judged, retrieval_metrics
 
 
 @pytest.mark.parametrize(
@@ -53,21 +53,31 @@ def test_a_question_for_which_nothing_was_found_counts_as_zero() -> None:
     assert set(retrieval_metrics({}, gold).values()) == {0}
 
 
-@pytest.mark.parametrize(
-    ("depth", "cutoffs"), [(None, [1, 2, 5, 10]), (1, [1]), (4, [1, 2]), (5, [1, 2, 5]), (99, [1, 2, 5, 10])]
-)
-def test_nothing_is_said_of_places_beyond_the_depth(depth: int | None, cutoffs: list[int]) -> None:
-    found = retrieval_metrics({"1": ["A"]}, {"1": ["A"]}, depth)
-    assert [int(name.removeprefix("recall@")) for name in found if name.startswith("recall@")] == cutoffs
-    assert [int(name.removeprefix("all_gold_recall@")) for name in found if name.startswith("all_")] == cutoffs
+def test_further_cutoffs_may_be_asked_for() -> None:
+    found = retrieval_metrics({"1": ["x", "y", "A"]}, {"1": ["A"]}, {2, 3})
+    assert found == {
+        "recall@2": 0,
+        "recall@3": 1,
+        "mrr": pytest.approx(1 / 3),
+        "ndcg@10": pytest.approx(0.5),
+        "all_gold_recall@2": 0,
+        "all_gold_recall@3": 1,
+    }
 
 
 def test_nothing_judged_is_nothing_said() -> None:
     assert retrieval_metrics({"1": ["A"]}, {}) == {}
 
 
-def test_equal_titles_count_once_at_their_best_place(context: Any) -> None:
-    assert distinct_titles(context("q", "A", "B", "A", "C")) == ["A", "B", "C"]
+def test_a_second_passage_of_a_title_takes_up_a_place_and_is_worth_nothing() -> None:
+    found = retrieval_metrics({"1": ["A", "A", "A", "B"]}, {"1": ["A", "B"]})
+    assert (found["recall@2"], found["all_gold_recall@2"], found["recall@5"], found["all_gold_recall@5"]) == (
+        0.5,
+        0,
+        1,
+        1,
+    )
+    assert found["mrr"] == 1
 
 
 def test_only_questions_with_supporting_facts_are_judged(question: Any) -> None:

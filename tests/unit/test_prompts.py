@@ -83,8 +83,8 @@ def test_a_template_without_blocks_is_one_user_turn(write: Any) -> None:
         ("{{ question", ":1: template error"),
         ("{% block users %}{% endblock %}", ":1: block 'users' is no role; call it system, user, assistant"),
         ("{% block user %}\n{% block system %}{% endblock %}{% endblock %}", ":2: block 'system' stands in another"),
-        ("Lost?\n{% block user %}{% endblock %}", ":1: text outside of the blocks would be lost"),
-        ("{{ question }}{% block user %}{% endblock %}", ":1: text outside of the blocks would be lost"),
+        ("Lost?\n{% block user %}{% endblock %}", ":1: what stands outside of the blocks is lost"),
+        ("{{ question }}{% block user %}{% endblock %}", ":1: what stands outside of the blocks is lost"),
         (b"\xff", ": template is not valid UTF-8"),
     ],
 )
@@ -138,7 +138,7 @@ def test_the_schema_allows_the_labels_and_nothing_else() -> None:
     citations = answer_schema(3)["properties"]["supporting_facts"]
     assert citations["items"] == {"enum": [1, 2, 3]}
     assert citations["maxItems"] == 3
-    assert answer_schema(100)["properties"]["supporting_facts"]["maxItems"] == 8
+    assert answer_schema(3)["properties"]["answer"] == {"type": "string"}  # a limit would cut it off unseen
     assert answer_schema(0)["properties"]["supporting_facts"] == {"type": "array", "maxItems": 0}
     assert answer_schema(3)["required"] == ["answer", "supporting_facts"]
 
@@ -148,4 +148,9 @@ def test_the_estimate_grows_with_the_text(texts: list[str], more: str) -> None:
     messages = [Message("user", text) for text in texts]
     tokens = estimate_tokens(messages)
     assert tokens >= sum(len(text.encode()) / 3 for text in texts)
-    assert estimate_tokens([*messages, Message("user", more)]) == tokens + 10 + -(-len(more) // 3)
+    assert estimate_tokens([*messages, Message("user", more)]) - tokens - 10 in (len(more) // 3, -(-len(more) // 3))
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("abc", 1), ("abcd", 2), ("1950", 4), ("é", 2), ("汉字", 6), ("", 0)])
+def test_digits_and_what_is_not_ascii_may_be_a_token_each(text: str, tokens: int) -> None:
+    assert estimate_tokens([Message("user", text)]) == 34 + tokens

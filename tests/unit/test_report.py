@@ -11,13 +11,13 @@ from hopeval.metrics.hotpotqa import METRICS
 
 COUNTS = {"ok": 10, "truncated": 0, "unparsable": 0, "error": 0, "missing": 0}
 SHOWN = """\
-experiment                n          EM          F1  SP EM  SP F1  joint EM    joint F1  all gold  truncated
-gold.cited.smollm2       10  50.0 ±15.0  60.0 ±10.0   20.0   70.0      10.0  45.7 ±12.0     100.0          0
-bm25@2.cited.smollm2     10  50.0 ±15.0  60.0 ±10.0   20.0   70.0      10.0  30.0 ±12.0      62.5          0
-bm25@10.cited.llama-3.1  10  50.0 ±15.0  50.0 ±10.0   20.0   70.0      10.0  30.0 ±12.0      62.5         12
-none.cited.smollm2       10   0.0 ±15.0   0.0 ±10.0    0.0    0.0       0.0   0.0 ±12.0         –          0
+experiment                n                EM                F1  SP EM  SP F1  joint EM          joint F1  all gold  truncated
+gold.cited.smollm2       10  50.0 (20.0–50.0)  60.0 (40.0–60.0)   20.0   70.0      10.0  45.7 (10.0–34.0)     100.0          0
+bm25@2.cited.smollm2     10  50.0 (20.0–50.0)  60.0 (40.0–60.0)   20.0   70.0      10.0  30.0 (10.0–34.0)      62.5          0
+bm25@10.cited.llama-3.1  10  50.0 (20.0–50.0)  50.0 (40.0–60.0)   20.0   70.0      10.0  30.0 (10.0–34.0)      62.5         12
+none.cited.smollm2       10   0.0 (20.0–50.0)   0.0 (40.0–60.0)    0.0    0.0       0.0   0.0 (10.0–34.0)         –          0
 
-In percent; ± is half the 95 % bootstrap interval. all gold: questions with every gold passage in the prompt.
+In percent, with 95 % bootstrap intervals. all gold: questions with every gold passage in the prompt.
 """
 
 
@@ -85,7 +85,7 @@ def test_a_row_has_all_metrics_intervals_and_counts(board: Any) -> None:
 def test_what_was_not_scored_stays_empty(board: Any, hopeval: Any, tmp_path: Path) -> None:
     answers_only = metrics(0.5, 0.3) | dict.fromkeys(METRICS[4:]) | {"intervals": {"em": [0.2, 0.5], "f1": [0.4, 0.6]}}
     unscored = metrics(0.5, 0.3) | dict.fromkeys(METRICS) | {"intervals": {}}
-    for found, shown in ((answers_only, "50.0 ±15.0  50.0 ±10.0      –"), (unscored, " –   –      –")):
+    for found, shown in ((answers_only, "50.0 (20.0–50.0)  50.0 (40.0–60.0)      –"), (unscored, " –   –      –")):
         (row, other) = board({"b": found, "a": found})
         assert (row["experiment"], other["experiment"]) == ("a", "b")
         assert (row["joint_f1"], row["joint_f1_low"], row["sp_em"]) == ("", "", "")

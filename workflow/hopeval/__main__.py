@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hopeval import __version__
-from hopeval.errors import HopevalError
+from hopeval.errors import HopevalError, printable
 
 VERBS = {
     "prepare": "a dataset → question and passage records",
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return args.run(args) or 0
     except HopevalError as error:
-        print(f"hopeval {args.verb}: {error}", file=sys.stderr)
+        print(printable(f"hopeval {args.verb}: {error}"), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output went away; what is still buffered must not raise at exit.

@@ -197,6 +197,12 @@ _ALTERNATIVES = {
 }
 
 
+Experiments = Annotated[
+    Annotated[Literal["all"], Tag("all")] | Annotated[list[str], Field(min_length=1), Tag("globs")],
+    Discriminator(lambda value: "globs" if isinstance(value, list) else "all"),
+]
+
+
 class Config(_Model):
     """The whole configuration of a run."""
 
@@ -204,7 +210,7 @@ class Config(_Model):
     retrievers: dict[Annotated[str, Field(pattern=NAME)], Retriever] = Field(min_length=1)
     prompts: dict[Annotated[str, Field(pattern=NAME)], Prompt] = Field(min_length=1)
     readers: dict[Annotated[str, Field(pattern=READER_NAME)], Reader] = Field(min_length=1)
-    experiments: Literal["all"] | list[str] = Field(
+    experiments: Experiments = Field(
         "all", description="'all', or globs over experiment names: <retriever>[@k].<prompt>.<reader>."
     )
 
@@ -291,11 +297,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     >>> merge({"readers": {"a": {"gpus": 1}, "b": {}}}, {"readers": {"a": {"threads": 2}, "b": None}})
     {'readers': {'a': {'gpus': 1, 'threads': 2}}}
     """
+    return _merge(base, over, depth=0)
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any], depth: int) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping) and not _replaces(below, value):
-            merged[key] = merge(below, value)
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and not (depth < 2 and _replaces(below, value)):
+            merged[key] = _merge(below, value, depth + 1)
         elif value is None and isinstance(below, Mapping):
             del merged[key]
         else:
@@ -326,6 +336,14 @@ def _mistake(item: Any, values: Any, prefix: tuple[str, ...]) -> str:
                 return f"{where}: found {item['input']!r}; must be a section with {key}: one of {allowed}"
             found = item["input"].get(key)
             return f"{where}.{key}: found {found!r}{_suggestion(found, allowed.split(', '))}; must be one of {allowed}"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"{where}: found {item['input']!r}; must be a section of keys and values"
+        case "too_short":
+            return f"{where}: is empty; it needs at least one entry"
+        case "literal_error" if path == ["experiments"]:
+            return f"{where}: found {item['input']!r}; must be 'all' or a list of globs over experiment names"
+        case "string_type" if "[key]" in item["loc"]:
+            return f"{where}: the name {item['input']!r} is no text; quote it (YAML reads no, yes, on and off so)"
         case "string_pattern_mismatch" if "[key]" in item["loc"] or path[-1] == "name":
             return (
                 f"{where}: {path[-1] if '[key]' in item['loc'] else item['input']!r} is not a usable name; {_NAME_RULE}"
@@ -370,5 +388,28 @@ def _suggestion(found: Any, known: Any) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of the configuration, for editors and for ``snakemake``'s users."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    """The JSON schema of a configuration file, for editors.
+
+    Such a file is laid upon the default: nothing in it is required, and null takes an entry out.
+    """
+    schema = _without_required(Config.model_json_schema())
+    for section in ("retrievers", "prompts", "readers"):
+        entries = schema["properties"][section]
+        entries.pop("minProperties", None)
+        entries["patternProperties"] = {
+            pattern: {"anyOf": [entry, {"type": "null"}]} for pattern, entry in entries["patternProperties"].items()
+        }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _without_required(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_required(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        # oneOf would refuse a section that fits two kinds as long as it names none.
+        "anyOf" if key == "oneOf" else key: _without_required(part)
+        for key, part in schema.items()
+        if not (key == "required" and isinstance(part, list))
+    }

@@ -6,6 +6,15 @@ Every message names the value, the place (file and line, configuration key, id) 
 from collections.abc import Iterable
 
 
+def printable(text: str) -> str:
+    r"""The text with control characters written out: what a model or a file says must not steer a terminal.
+
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 class HopevalError(Exception):
     """A failure that is told to the user in one message, without a traceback.
 

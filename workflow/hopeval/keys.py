@@ -3,13 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from hopeval.errors import InputError
 from hopeval.records import Message
-
-_BLOCK = 1 << 20
 
 
 def digest(value: Any) -> str:
@@ -22,21 +21,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def request_key(
-    model: Mapping[str, Any],
-    messages: Sequence[Message],
-    schema: Mapping[str, Any] | None,
-    sampling: Mapping[str, Any],
-) -> str:
-    """The key of a request: SHA-256 of all that determines its answer, 64 hex digits."""
-    return digest(
-        {
-            "model": model,
-            "messages": [[message.role, message.content] for message in messages],
-            "schema": schema,
-            "sampling": sampling,
-        }
-    )
+def reader_identity(settings: Any, model: str | Path | None) -> dict[str, Any]:
+    """What of a reader determines its answers: engine and options, the model's bytes, the sampling that is set."""
+    weights = {"weights": model_fingerprint(model)} if model else {}
+    return {"model": settings.identity | weights, "sampling": settings.sampling.model_dump(exclude_none=True)}
+
+
+def request_key(reader: Mapping[str, Any], messages: Sequence[Message], schema: Mapping[str, Any] | None) -> str:
+    """The key of a request: SHA-256 of all that determines its answer, 64 hex digits.
+
+    ``reader`` is what reader_identity gives: its model and its sampling.
+    """
+    turns = [[message.role, message.content] for message in messages]
+    return digest({**reader, "messages": turns, "schema": schema})
 
 
 def passage_id(title: str, sentences: Sequence[str]) -> str:
@@ -54,34 +51,22 @@ def file_sha256(path: str | Path) -> str:
 
 
 def model_fingerprint(path: str | Path) -> str:
-    """SHA-256 over the sizes and samples of a model's file, or of all files of its folder but hidden ones.
+    """SHA-256 of a model's file, or over the names and digests of all files of its folder but hidden ones.
 
-    A file's samples are its first MiB, its last, and 62 between, so that a model of 100 GB is known in
-    a moment. Other weights, quantisations or tokenisers differ in all of them; the path does not count.
-    Raises InputError when there is no file.
+    Every byte counts, the path does not. About a second for each gigabyte, files side by side. Raises
+    InputError when there is no file.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _is_visible(file, path))
+    if path.is_file():
+        return file_sha256(path)
+    files = sorted(file for file in path.rglob("*") if _is_visible(file, path))
     if not files:
         raise InputError(f"{path}: no model file here; check the path")
-    whole = hashlib.sha256()
-    for file in files:
-        name = file.name if file == path else file.relative_to(path).as_posix()
-        whole.update(f"{'' if file == path else name}\0{file.stat().st_size}\0".encode())
-        for block in _samples(file):
-            whole.update(block)
-    return whole.hexdigest()
+    with ThreadPoolExecutor() as threads:
+        digests = list(threads.map(file_sha256, files))
+    return digest([[file.relative_to(path).as_posix(), found] for file, found in zip(files, digests, strict=True)])
 
 
 def _is_visible(file: Path, folder: Path) -> bool:
     # Downloaders keep hidden notes of times and places beside the weights.
     return file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-
-
-def _samples(path: Path, count: int = 64) -> list[bytes]:
-    size = path.stat().st_size
-    starts: Sequence[int] = range(0, size, _BLOCK)
-    if size > count * _BLOCK:
-        starts = [i * (size - _BLOCK) // (count - 1) for i in range(count)]
-    with open(path, "rb") as file:
-        return [file.read(_BLOCK) for start in starts if file.seek(start) >= 0]

@@ -25,6 +25,7 @@ _CITATION_LINE = re.compile(
     r"[*_]*\s*[:=][*_]*[ \t]*(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
+_QUESTION_LINE = re.compile(r"^[ \t>*_#-]*question[*_]*\s*\d*\s*:", re.IGNORECASE | re.MULTILINE)
 _BRACKETED = re.compile(r"\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]")
 _PARTIAL_ANSWER = re.compile(r'"answer"\s*:\s*("(?:[^"\\]|\\.)*")')
 _PARTIAL_CITATIONS = re.compile(r'"supporting_facts"\s*:\s*\[([^\]]*\]?)')
@@ -122,6 +123,7 @@ def read_text(text: str) -> tuple[str | None, list[str]]:
     >>> read_text("Reasoning first.\nAnswer: Lake Kariba [2]\nSentences: 2, 5")
     ('Lake Kariba', ['2', '5'])
     """
+    text = _until_next_question(text)
     citation = _CITATION_LINE.search(text)
     marked = [line.group(1) for line in _ANSWER_LINE.finditer(text) if line.group(1).strip()]
     # Models reason first: the last line that is marked as the answer is the answer.
@@ -130,6 +132,13 @@ def read_text(text: str) -> tuple[str | None, list[str]]:
     labels += [label for group in _BRACKETED.findall(text) for label in re.findall(r"\d+", group)]
     cleaned = _BRACKETED.sub("", answer).strip(' \t\r*_`"').strip()
     return cleaned or None, list(dict.fromkeys(labels))
+
+
+def _until_next_question(text: str) -> str:
+    """The text up to a further question behind the answer: models run on with examples of their own making."""
+    answered = _ANSWER_LINE.search(text)
+    further = _QUESTION_LINE.search(text, answered.end()) if answered else None
+    return text[: further.start()] if further else text
 
 
 def _only_line(text: str) -> str:

@@ -9,7 +9,6 @@ It sees ``question`` (the text) and ``passages``, best first: ``rank`` from 1, `
 context extends a shorter one and keeps its labels.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +21,8 @@ from hopeval.errors import InputError
 from hopeval.records import Message, Passage, SupportingFact
 
 ROLES = ("system", "user", "assistant")
-_MAX_ANSWER_CHARACTERS = 200
-_MAX_CITATIONS = 8
+_DEAR = b"0123456789" + bytes(range(128, 256))
+"""Bytes that may well be a token each."""
 
 
 class Prompt(NamedTuple):
@@ -65,9 +64,9 @@ class Template:
                     f"call it {', '.join(ROLES)} or e.g. 'user_example'"
                 )
         for node in tree.body:
-            if turns and isinstance(node, nodes.Output) and not _is_blank(node):
+            if turns and not isinstance(node, nodes.Block) and not _is_blank(node):
                 raise InputError(
-                    f"{self.path}:{node.lineno}: text outside of the blocks would be lost; move it into one"
+                    f"{self.path}:{node.lineno}: what stands outside of the blocks is lost; move it into one"
                 )
 
     def render(self, question: str, passages: Sequence[Passage]) -> Prompt:
@@ -79,7 +78,7 @@ class Template:
             turns = {name: "".join(block(context)) for name, block in self._template.blocks.items()}
             if not turns:
                 turns = {"user": self._template.render(variables)}
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise InputError(
                 f"{self.path}:{self._line(error)}: template error: {error}; "
                 "a template sees question and passages (rank, title, sentences: label, text)"
@@ -98,8 +97,10 @@ class Template:
         return self._template.get_corresponding_lineno(line) if self._template.blocks else line
 
 
-def _is_blank(node: nodes.Output) -> bool:
-    return all(isinstance(part, nodes.TemplateData) and not part.data.strip() for part in node.nodes)
+def _is_blank(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Output) and all(
+        isinstance(part, nodes.TemplateData) and not part.data.strip() for part in node.nodes
+    )
 
 
 def _numbered(passages: Sequence[Passage]) -> list[dict[str, Any]]:
@@ -124,14 +125,17 @@ def label_sentences(passages: Sequence[Passage]) -> dict[str, SupportingFact]:
 
 
 def answer_schema(labels: int) -> dict[str, Any]:
-    """The JSON schema of an answer whose citations can only be labels 1 to ``labels``."""
-    citations: dict[str, Any] = {"type": "array", "maxItems": min(labels, _MAX_CITATIONS)}
+    """The JSON schema of an answer whose citations can only be labels 1 to ``labels``.
+
+    Nothing limits the answer but the reader's max_tokens: a limit here would cut it off unseen.
+    """
+    citations: dict[str, Any] = {"type": "array", "maxItems": labels}
     if labels:
         citations["items"] = {"enum": list(range(1, labels + 1))}
     return {
         "type": "object",
         "properties": {
-            "answer": {"type": "string", "maxLength": _MAX_ANSWER_CHARACTERS},
+            "answer": {"type": "string"},
             "supporting_facts": citations,
         },
         "required": ["answer", "supporting_facts"],
@@ -140,14 +144,14 @@ def answer_schema(labels: int) -> dict[str, Any]:
 
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
-    """Tokens of a chat, on the safe side: three UTF-8 bytes a token (English has about four), ten a turn.
+    """Tokens of a chat, on the safe side for byte-pair encodings.
+
+    A token for each digit and each byte that is not ASCII, one for three other characters (English has
+    about four to a token), and what a chat template adds: 10 a turn and 24 for a system turn of its own.
 
     >>> estimate_tokens([Message("user", "Where does the Zambezi end?")])
-    19
+    43
     """
-    return sum(10 + -(-len(message.content.encode()) // 3) for message in messages)
-
-
-def template_digest(path: str | Path) -> str:
-    """SHA-256 of a template's text, in hex."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    text = "".join(message.content for message in messages).encode()
+    cheap = len(text.translate(None, delete=_DEAR))
+    return 24 + 10 * len(messages) + len(text) - cheap + -(-cheap // 3)

@@ -4,7 +4,7 @@ Unknown fields in a file are ignored; a wrong type or a missing field is an erro
 (see :mod:`hopeval.io`). Optional fields that hold their default are not written.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -12,7 +12,8 @@ SupportingFact = tuple[str, int]
 """A passage's title and the index of one of its sentences, from 0."""
 
 Status = Literal["ok", "truncated", "unparsable", "error", "missing"]
-"""What became of a question: a wrong answer is ``ok``, these are the other ways to fail."""
+"""What became of a question: a wrong answer is ``ok``, the others are the other ways to fail."""
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class Question(Struct, kw_only=True, omit_defaults=True):
@@ -73,10 +74,12 @@ class Request(Struct, kw_only=True, omit_defaults=True):
 
     ``sentences`` says which sentence each label in the prompt stands for; ``omitted_passages`` counts
     the lowest-ranked ones that were left out for each experiment because the window was too small.
+    ``reader`` is the digest of the model and sampling that the key was made for.
     """
 
     key: str
     question_id: str
+    reader: str = ""
     messages: list[Message]
     schema: dict[str, Any] | None = None
     sentences: dict[str, SupportingFact] = {}

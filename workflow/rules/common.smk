@@ -62,14 +62,27 @@ def as_named(path):
 def as_data(path):
     """The same for questions and passages; nothing for a URL, or for those that come with the workflow.
 
-    These may lie elsewhere in each run, which is no reason to run again: see sample_digest.
+    These may lie elsewhere in each run, which is no reason to run again: see stamp.
     """
     return as_named(path) if path and not is_url(path) and located(path) == path else []
 
 
-def sample_digest(path):
-    """SHA-256 of a file that comes with the workflow; None for a user's, whose time and path tell."""
-    return file_sha256(located(path)) if path and located(path) != path else None
+def stamp(path):
+    """What tells that a file was replaced, also by an older one, which Snakemake's own comparison of times
+    would not see: SHA-256 of a file that comes with the workflow, size and time of a user's."""
+    if not path or is_url(path) or not Path(located(path)).exists():
+        return None
+    if located(path) != path:
+        return file_sha256(located(path))
+    return size_and_time(path)
+
+
+def size_and_time(path):
+    """A file's size in bytes and time in nanoseconds; None when it is not there."""
+    if not Path(path).exists():
+        return None
+    status = Path(path).stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def template_path(name):
@@ -162,21 +175,31 @@ def command(verb):
     # In a container or a conda environment python is the one in there; else it is that of Snakemake.
     python = "python" if workflow.deployment_settings.deployment_method else sys.executable
     path = f'{shlex.quote(str(LIBRARY))}"${{PYTHONPATH:+:$PYTHONPATH}}"'
-    return Unrecorded(f"PYTHONPATH={path} {shlex.quote(python)} -m hopeval {verb}")
+    return Unrecorded(f"PYTHONPATH={path} {shlex.quote(python)} -P -m hopeval {verb}")
+
+
+def source_of(name):
+    """The file of a user's own module, found as a job finds it but not imported; None when there is none."""
+    path = Path(*name.split("."))
+    ends = path.with_suffix(".py"), path / "__init__.py"
+    places = (Path(folder, end) for folder in [".", *sys.path] for end in ends)
+    return next((place for place in places if place.is_file()), None)
 
 
 def code(verb, plugin=None):
     """The digest of the modules that a verb is made of, so that a changed scorer scores again and never
-    infers again. ``plugin`` is a retriever's or an engine's ``module:Class``."""
-    modules = [plugin.partition(":")[0]] if plugin and plugin.startswith("hopeval.") else []
-    return code_digest(LIBRARY, verb, *modules)
+    infers again. ``plugin`` is a retriever's or an engine's ``module:Class``, the user's own included.
+    """
+    name = plugin.partition(":")[0] if plugin else ""
+    if not name or name.startswith("hopeval."):
+        return code_digest(LIBRARY, verb, *filter(None, [name]))
+    source = source_of(name)
+    return code_digest(LIBRARY, verb) + (file_sha256(source) if source else "")
 
 
 def as_json(value):
     """A section of the configuration as a verb takes it."""
-    return json.dumps(
-        value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
-    )
+    return json.dumps(value.model_dump() if hasattr(value, "model_dump") else value)
 
 
 def quoted(value):
@@ -204,9 +227,21 @@ def model_path(reader):
     return [model if model == EMBEDDED_MODEL == located(model) else as_named(model)]
 
 
-def retriever_kind(wildcards):
+def model_stamp(wildcards):
+    """What tells that a reader's own model file was replaced; None for one that a rule fetches, checked."""
+    model = CONFIG.readers[wildcards.reader].model
+    fetched = model == EMBEDDED_MODEL or isinstance(model, HubFile)
+    return None if fetched else [size_and_time(path) for path in model_path(wildcards.reader)]
+
+
+def retriever_class(wildcards):
     kind = CONFIG.retrievers[wildcards.retriever].kind
     return KINDS.get(kind, kind)
+
+
+def engine_class(wildcards):
+    engine = CONFIG.readers[wildcards.reader].engine
+    return ENGINES.get(engine, engine)
 
 
 def contexts_of(wildcards):

@@ -24,7 +24,7 @@ rule prepare:
         hopeval=command("prepare"),
         code=code("prepare"),
         questions=Unrecorded(shlex.quote(located(CONFIG.dataset.questions))),
-        sample=sample_digest(CONFIG.dataset.questions),
+        stamp=stamp(CONFIG.dataset.questions),
         url=CONFIG.dataset.questions if is_url(CONFIG.dataset.questions) else None,
         format=CONFIG.dataset.format,
         most=(
@@ -36,7 +36,7 @@ rule prepare:
         folder=lambda wildcards, output: Path(output.summary).parent,
     shell:
         "{params.hopeval} --questions {params.questions} --format {params.format} {params.most} {params.sha256}"
-        " --output {params.folder:q} > {log} 2>&1"
+        " --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule embedded_model:
@@ -51,7 +51,7 @@ rule embedded_model:
     params:
         hopeval=command("fetch"),
     shell:
-        "{params.hopeval} --embedded --output {output} > {log} 2>&1"
+        "{params.hopeval} --embedded --output {output:q} > {log:q} 2>&1"
 
 
 rule hub_model:

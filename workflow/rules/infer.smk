@@ -41,6 +41,7 @@ rule plan:
         code=code("plan"),
         experiments=lambda wildcards: as_json(of_reader(wildcards.reader)),
         reader=what_answers_depend_on,
+        model_stamp=model_stamp,
         prompts=prompt_digests,
         reader_settings=lambda wildcards: quoted(CONFIG.readers[wildcards.reader]),
         prompt_settings=lambda wildcards: quoted(prompts_of(wildcards.reader)),
@@ -49,7 +50,7 @@ rule plan:
     shell:
         "{params.hopeval} --reader {wildcards.reader} --settings {params.reader_settings} {params.model}"
         " --prompts {params.prompt_settings} --experiments {params.experiments:q}"
-        " --questions {input.questions} --contexts {params.contexts} --output {output} > {log} 2>&1"
+        " --questions {input.questions:q} --contexts {params.contexts} --output {output:q} > {log:q} 2>&1"
 
 
 for reader in READERS:
@@ -72,7 +73,7 @@ for reader in READERS:
             hopeval=command("shard"),
             code=code("shard"),
         shell:
-            "{params.hopeval} --requests {input} --output {output} > {log} 2>&1"
+            "{params.hopeval} --requests {input:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule infer:
@@ -98,14 +99,14 @@ rule infer:
         ),
     params:
         hopeval=command("infer"),
-        code=lambda wildcards: code("infer", ENGINES.get(CONFIG.readers[wildcards.reader].engine)),
+        code=lambda wildcards: code("infer", engine_class(wildcards)),
         settings=lambda wildcards: quoted(CONFIG.readers[wildcards.reader]),
         journal=journal_folder,
         model=model_option,
     shell:
         "{params.hopeval} --reader {wildcards.reader} --settings {params.settings} {params.model}"
-        " --requests {input.requests} --shard {wildcards.scatteritem} --journal {params.journal:q}"
-        " --output {output} --threads {threads} --granted-gpus {resources.gpu} --log {log}"
+        " --requests {input.requests:q} --shard {wildcards.scatteritem} --journal {params.journal:q}"
+        " --output {output:q} --threads {threads} --granted-gpus {resources.gpu} --log {log:q}"
 
 
 rule merge:
@@ -125,4 +126,4 @@ rule merge:
         hopeval=command("merge"),
         code=code("merge"),
     shell:
-        "{params.hopeval} --requests {input.requests} --responses {input.responses} --output {output} > {log} 2>&1"
+        "{params.hopeval} --requests {input.requests:q} --responses {input.responses:q} --output {output:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ rule report:
         hopeval=command("report"),
         code=code("report"),
     shell:
-        "{params.hopeval} --metrics {input} --output {output} > {log} 2>&1"
+        "{params.hopeval} --metrics {input:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule provenance:
@@ -46,4 +46,4 @@ rule provenance:
         ),
     shell:
         "{params.hopeval} --config {params.config} --results {params.results:q} --models {params.models}"
-        " --templates {params.templates} --output {output} > {log} 2>&1"
+        " --templates {params.templates} --output {output:q} > {log:q} 2>&1"

@@ -22,9 +22,9 @@ rule retrieve:
         "../../envs/workflow.yaml"
     params:
         hopeval=command("retrieve"),
-        code=lambda wildcards: code("retrieve", retriever_kind(wildcards)),
+        code=lambda wildcards: code("retrieve", retriever_class(wildcards)),
         settings=lambda wildcards: as_json(CONFIG.retrievers[wildcards.retriever]),
-        sample=sample_digest(CONFIG.dataset.corpus),
+        stamp=stamp(CONFIG.dataset.corpus),
         corpus=Unrecorded(
             f"--corpus {shlex.quote(located(CONFIG.dataset.corpus))}"
             if CONFIG.dataset.corpus
@@ -32,5 +32,5 @@ rule retrieve:
         ),
     shell:
         "{params.hopeval} --retriever {wildcards.retriever} --settings {params.settings:q}"
-        " --questions {input.questions} --passages {input.passages} {params.corpus}"
-        " --output {output.contexts} --metrics {output.metrics} > {log} 2>&1"
+        " --questions {input.questions:q} --passages {input.passages:q} {params.corpus}"
+        " --output {output.contexts:q} --metrics {output.metrics:q} > {log:q} 2>&1"

@@ -29,8 +29,8 @@ rule predict:
         code=code("predict"),
         folder=lambda wildcards, output: Path(output.official).parent,
     shell:
-        "{params.hopeval} --experiment {wildcards.experiment} --questions {input.questions} --skipped {input.skipped}"
-        " --requests {input.requests} --responses {input.responses} --output {params.folder:q} > {log} 2>&1"
+        "{params.hopeval} --experiment {wildcards.experiment} --questions {input.questions:q} --skipped {input.skipped:q}"
+        " --requests {input.requests:q} --responses {input.responses:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule score:
@@ -54,5 +54,5 @@ rule score:
         code=code("score"),
         top_k=top_k_option,
     shell:
-        "{params.hopeval} --questions {input.questions} --predictions {input.predictions} --records {input.records}"
-        " --contexts {input.contexts} {params.top_k} --output {output.metrics} --table {output.table} > {log} 2>&1"
+        "{params.hopeval} --questions {input.questions:q} --predictions {input.predictions:q} --records {input.records:q}"
+        " --contexts {input.contexts:q} {params.top_k} --output {output.metrics:q} --table {output.table:q} > {log:q} 2>&1"

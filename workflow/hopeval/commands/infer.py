@@ -8,7 +8,9 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from hopeval.commands import mapping
 from hopeval.config import parse_reader
 from hopeval.devices import lease
 from hopeval.engines.base import Engine, Setup
-from hopeval.errors import HopevalError, InputError
+from hopeval.errors import HopevalError, InputError, printable
 from hopeval.io import read_records, write_records
 from hopeval.journal import Journal
+from hopeval.keys import digest, reader_identity
 from hopeval.plugins import load_class
 from hopeval.progress import Progress, redirect_output
 from hopeval.records import Request, Response
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
         progress = Progress(args.shard, len(requests), len(responses), terminal)
         try:
             if missing:
+                _check_planned(args, settings, missing)
                 responses |= _infer(args, settings, missing, journal, progress)
         finally:
             progress.close()
@@ -81,15 +85,41 @@ def _check_grant(args: argparse.Namespace, settings: Any) -> None:
         )
 
 
+def _check_planned(args: argparse.Namespace, settings: Any, requests: Sequence[Request]) -> None:
+    """Raise InputError when the keys were made for another model: its answers must not be kept under them."""
+    own = digest(reader_identity(settings, args.model))
+    for request in requests:
+        if request.reader not in ("", own):
+            raise InputError(
+                f"{args.requests}: planned for another model or sampling than reader {args.reader!r} has now "
+                f"({args.model or settings.engine}); plan the requests again"
+            )
+
+
 def _infer(
     args: argparse.Namespace, settings: Any, requests: Sequence[Request], journal: Journal, progress: Progress
 ) -> dict[str, Response]:
     """The responses by key, with the devices leased and the engine open for just as long."""
     engine_class = load_class(settings.engine, ENGINES, Engine, f"readers.{args.reader}.engine")
     with lease(settings.gpus, settings.share) as leased:
-        engine = engine_class(Setup(settings, args.model, args.threads, leased))
         job = Job(args.shard, settings.engine, leased, settings.timeout_s)
-        return asyncio.run(_serve(engine, requests, journal, job, progress))
+        with _explained(f"readers.{args.reader}.engine: {settings.engine}"):
+            engine = engine_class(Setup(settings, args.model, args.threads, leased))
+            if engine.concurrency < 1:
+                raise InputError(f"{settings.engine}: concurrency is {engine.concurrency}; make it 1 or more")
+            return asyncio.run(_serve(engine, requests, journal, job, progress))
+
+
+@contextmanager
+def _explained(engine: str) -> Iterator[None]:
+    """Whatever an engine raises while it starts or stops as one message; its traceback is in the log."""
+    try:
+        yield
+    except HopevalError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise HopevalError(f"{engine} failed: {type(error).__name__}: {error}; its traceback is in the log") from None
 
 
 async def _serve(
@@ -113,7 +143,7 @@ def _check_failures(
 ) -> None:
     failed = [request for request in requests if responses[request.key].error is not None]
     for request in failed[:_FAILURES_SHOWN]:
-        print(f"question {request.question_id!r}: {responses[request.key].error}", file=sys.stderr)
+        print(printable(f"question {request.question_id!r}: {responses[request.key].error}"), file=sys.stderr)
     if len(failed) > settings.max_failures:
         raise HopevalError(
             f"shard {args.shard} of reader {args.reader!r}: {len(failed)} of {len(requests)} requests failed, "

@@ -54,7 +54,7 @@ def _responses(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _unanswered(missing: Collection[tuple[str, str]], folder: Path) -> str:
-    shown = "".join(f"\n  {key} (question {question})" for key, question in list(missing)[:_KEYS_SHOWN])
+    shown = "".join(f"\n  {key} (question {question!r})" for key, question in list(missing)[:_KEYS_SHOWN])
     rest = f"\n  and {len(missing) - _KEYS_SHOWN} more" if len(missing) > _KEYS_SHOWN else ""
     return (
         f"{len(missing)} requests have no response; delete {folder} and run the same command again, "

@@ -14,7 +14,7 @@ from hopeval.commands import mapping, named
 from hopeval.config import parse_reader
 from hopeval.errors import InputError
 from hopeval.io import read_records, write_records
-from hopeval.keys import model_fingerprint, request_key
+from hopeval.keys import digest, reader_identity, request_key
 from hopeval.prompts import Prompt, Template, answer_schema, estimate_tokens
 from hopeval.records import Context, Passage, Question, Request
 
@@ -51,8 +51,8 @@ class _Planner:
     def __init__(self, args: argparse.Namespace) -> None:
         self.questions, self.contexts = args.questions, dict(args.contexts)
         self.reader = parse_reader(args.settings, args.reader)
-        self.identity = self.reader.identity | ({"weights": model_fingerprint(args.model)} if args.model else {})
-        self.sampling = self.reader.sampling.model_dump(exclude_none=True)
+        self.identity = reader_identity(self.reader, args.model)
+        self.reader_digest = digest(self.identity)
         self.plans = _plans(args.experiments, args.prompts, self.contexts)
         self.omitted = 0
 
@@ -81,7 +81,8 @@ class _Planner:
         requests: dict[str, Request] = {}
         for name, plan in self.plans.items():
             request, omitted = self._request(question, contexts[plan.retriever].passages[: plan.top_k], plan)
-            request = requests.setdefault(request.key, request)
+            # One answer serves both where prompts are equal, but labels may stand for other sentences.
+            request = requests.setdefault(request.key + digest(request.sentences), request)
             request.experiments.append(name)
             if omitted:
                 request.omitted_passages[name] = omitted
@@ -93,7 +94,8 @@ class _Planner:
         kept, prompt = self._fitting(question, passages, plan.template)
         schema = answer_schema(len(prompt.sentences)) if plan.output == "json" else None
         request = Request(
-            key=request_key(self.identity, prompt.messages, schema, self.sampling),
+            key=request_key(self.identity, prompt.messages, schema),
+            reader=self.reader_digest,
             question_id=question.id,
             messages=prompt.messages,
             schema=schema,

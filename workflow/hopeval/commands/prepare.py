@@ -15,10 +15,10 @@ from hopeval.commands import positive
 from hopeval.datasets import contexts, hotpotqa
 from hopeval.datasets.base import unique
 from hopeval.download import check_sha256, download, is_url
-from hopeval.errors import InputError
+from hopeval.errors import InputError, printable
 from hopeval.io import RecordWriter, read_rows, write_json
 
-FORMATS: dict[str, ModuleType] = {"hotpotqa": hotpotqa, "contexts": contexts}
+FORMATS: dict[str, ModuleType] = {"contexts": contexts, "hotpotqa": hotpotqa}
 _DOUBTS_SHOWN = 5
 
 
@@ -59,9 +59,8 @@ def _write(args: argparse.Namespace, path: Path) -> dict[str, Any]:
             stack.enter_context(RecordWriter(args.output / f"{kind}.jsonl"))
             for kind in ("questions", "passages", "skipped")
         )
-        for item in unique(FORMATS[form].read(path), path):
-            if questions.count == args.max_questions:
-                break
+        items = unique(FORMATS[form].read(path), path)
+        while questions.count != args.max_questions and (item := next(items, None)):
             if item.skipped:
                 skipped.write({**item.question.extra, "error": item.skipped})
                 continue
@@ -95,4 +94,9 @@ def detect_format(path: Path) -> str:
 def _tell(doubts: list[str]) -> None:
     if doubts:
         print(f"warning: {len(doubts)} supporting facts name something that is not there (kept):", file=sys.stderr)
-        print(*doubts[:_DOUBTS_SHOWN], *(["…"] if len(doubts) > _DOUBTS_SHOWN else []), sep="\n  ", file=sys.stderr)
+        print(
+            *map(printable, doubts[:_DOUBTS_SHOWN]),
+            *(["…"] if len(doubts) > _DOUBTS_SHOWN else []),
+            sep="\n  ",
+            file=sys.stderr,
+        )

@@ -14,8 +14,7 @@ from hopeval import __version__
 from hopeval.commands import mapping, named
 from hopeval.devices import visible
 from hopeval.io import read_json, write_json
-from hopeval.keys import model_fingerprint
-from hopeval.prompts import template_digest
+from hopeval.keys import file_sha256, model_fingerprint
 
 _WORKFLOW = Path(__file__).resolve().parents[2]
 
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
             "configuration": args.config,
             "dataset": {key: value for key, value in dataset.items() if not isinstance(value, list)},
             "models": {name: {"path": path, "fingerprint": model_fingerprint(path)} for name, path in args.models},
-            "templates": {name: {"path": path, "sha256": template_digest(path)} for name, path in args.templates},
+            "templates": {name: {"path": path, "sha256": file_sha256(path)} for name, path in args.templates},
             "packages": packages(),
             "hardware": hardware(),
             "durations_s": durations(args.results / "benchmarks"),

@@ -7,8 +7,7 @@ from typing import Any
 from hopeval.errors import InputError
 from hopeval.io import atomic_write, read_json
 from hopeval.metrics.hotpotqa import METRICS
-
-COUNTS = ("ok", "truncated", "unparsable", "error", "missing")
+from hopeval.records import STATUSES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +43,7 @@ def _row(path: Path) -> dict[str, Any]:
         "questions": metrics["questions"],
         **{name: metrics[name] for name in METRICS},
         **bounds,
-        **{status: metrics["counts"][status] for status in COUNTS},
+        **{status: metrics["counts"][status] for status in STATUSES},
         "all_gold_retrieved": metrics["all_gold_retrieved"],
         "unknown_labels": metrics["unknown_labels"],
         "omitted_passages": metrics["omitted_passages"],

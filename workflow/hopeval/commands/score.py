@@ -13,19 +13,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
+
 from hopeval.commands import positive
-from hopeval.datasets import hotpotqa
+from hopeval.datasets.base import convert
+from hopeval.datasets.hotpotqa import official_layout
 from hopeval.errors import InputError
 from hopeval.io import atomic_write, read_records, read_rows, write_json
 from hopeval.metrics.hotpotqa import METRICS
-from hopeval.metrics.official import Evaluation, evaluate, load_predictions
+from hopeval.metrics.official import Evaluation, Predictions, evaluate, load_predictions
 from hopeval.metrics.retrieval import all_gold
-from hopeval.records import Context, Prediction, Question
+from hopeval.records import STATUSES, Context, Prediction, Question, SupportingFact
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STATUSES = ("ok", "truncated", "unparsable", "error", "missing")
 _ANSWER_METRICS, _FACT_METRICS = METRICS[:4], METRICS[4:]
 """The second need gold supporting facts."""
 
@@ -60,29 +62,84 @@ def run(args: argparse.Namespace) -> None:
                 table.to_csv(file, index=False)
 
 
+class _GoldRow(Struct):
+    """What scoring needs of a row of an official file; its paragraphs may be missing or null."""
+
+    id: str = field(name="_id")
+    question: str = ""
+    answer: str | None = None
+    type: str | None = None
+    level: str | None = None
+    supporting_facts: list[SupportingFact] | None = None
+
+
 def load_questions(path: Path) -> list[Question]:
     """The questions of an official file or of a questions.jsonl. Raises InputError."""
     first = next((row for _, row in read_rows(path)), None)
     if isinstance(first, dict) and "text" in first and "question" not in first:
         return list(read_records(path, Question))
-    return [item.question for _, item in hotpotqa.read(path)]
+    rows = (convert(official_layout(value), _GoldRow, path, line) for line, value in read_rows(path))
+    return [
+        Question(
+            id=row.id,
+            text=row.question,
+            answer=row.answer,
+            type=row.type,
+            level=row.level,
+            supporting_facts=row.supporting_facts,
+        )
+        for row in rows
+    ]
 
 
-def _official(questions: list[Question], predictions: Path) -> tuple[dict[str, float | None], Evaluation | None]:
-    """The twelve numbers, None for those that gold cannot tell; and the evaluation, if there is gold at all."""
-    answers, facts = load_predictions(predictions)
+def _official(questions: list[Question], path: Path) -> tuple[dict[str, float | None], Evaluation | None]:
+    """The twelve numbers, None for those that gold cannot tell; and the evaluation, if there is gold at all.
+
+    Where only some questions have gold supporting facts, these and the joint metrics are means over them.
+    """
+    predictions = load_predictions(path)
     if not questions:
         return dict.fromkeys(METRICS), None
-    judged = {question.id for question in questions if question.supporting_facts is not None}
+    judged = [question for question in questions if question.supporting_facts is not None]
+    evaluation = _evaluate(questions, predictions)
+    known = {question.id for question in judged}
+    _warn_of(evaluation, known, len(questions), path)
+    if len(judged) == len(questions):
+        return dict(evaluation.metrics), evaluation
+    print(
+        f"warning: {len(questions) - len(judged)} of {len(questions)} gold questions have no supporting facts; "
+        "these and joint metrics are over the others",
+        file=sys.stderr,
+    )
+    facts = _evaluate(judged, predictions) if judged else None
+    fact_metrics = {name: facts.metrics[name] if facts else None for name in _FACT_METRICS}
+    rows = {
+        key: row if key in known else {name: row[name] for name in _ANSWER_METRICS}
+        for key, row in evaluation.rows.items()
+    }
+    return {**evaluation.metrics, **fact_metrics}, evaluation._replace(rows=rows)
+
+
+def _evaluate(questions: list[Question], predictions: Predictions) -> Evaluation:
+    answers, facts = predictions
+    unjudged = {question.id for question in questions if question.supporting_facts is None}
     gold = [(question.id, question.answer, question.supporting_facts) for question in questions]
-    evaluation = evaluate(gold, (answers, {key: value for key, value in facts.items() if key in judged}))
-    _warn("answer", len(evaluation.missing_answers), len(questions))
-    if not judged:
-        print("warning: gold has no supporting facts, so they and joint metrics are not scored", file=sys.stderr)
-        rows = {key: {name: row[name] for name in _ANSWER_METRICS} for key, row in evaluation.rows.items()}
-        return {**evaluation.metrics, **dict.fromkeys(_FACT_METRICS)}, evaluation._replace(rows=rows)
-    _warn("supporting facts", len(evaluation.missing_supporting_facts), len(questions))
-    return dict(evaluation.metrics), evaluation
+    return evaluate(gold, (answers, {key: value for key, value in facts.items() if key not in unjudged}))
+
+
+def _warn_of(evaluation: Evaluation, judged: set[str], questions: int, path: Path) -> None:
+    """Say what scores 0 without being a wrong answer, and what does not score at all."""
+    _warn("answer", len(evaluation.missing_answers), questions)
+    _warn("supporting facts", len(judged.intersection(evaluation.missing_supporting_facts)), len(judged))
+    if evaluation.malformed_supporting_facts:
+        shown = evaluation.malformed_supporting_facts[0]
+        print(
+            f"warning: {path}: supporting facts of {len(evaluation.malformed_supporting_facts)} questions, such as "
+            f"{shown!r}, are not all [title, number]; those that are not count as wrong",
+            file=sys.stderr,
+        )
+    if evaluation.unknown_ids:
+        print(f"warning: {path}: {evaluation.unknown_ids} ids are not in gold; they do not count", file=sys.stderr)
 
 
 def _warn(part: str, missing: int, questions: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hopeval.errors import InputError
+from hopeval.records import STATUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ _COLUMNS = {
     "joint_f1": "joint F1",
     "all_gold_retrieved": "all gold",
 }
-_FAULTS = ("truncated", "unparsable", "error", "missing")
+_FAULTS: list[str] = [status for status in STATUSES if status != "ok"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     board = pd.read_csv(path)
     print(format_board(board))
     print(f"""
-In percent; ± is half the 95 % bootstrap interval. all gold: questions with every gold passage in the prompt.
+In percent, with 95 % bootstrap intervals. all gold: questions with every gold passage in the prompt.
 
 {args.results}/
   leaderboard.csv                 this table, with all metrics and intervals
@@ -47,15 +48,15 @@ In percent; ± is half the 95 % bootstrap interval. all gold: questions with eve
 
 def format_board(board: "pd.DataFrame") -> str:
     """The leaderboard as aligned lines."""
-    header = ["experiment", "n", *_COLUMNS.values(), *(fault for fault in _FAULTS if board[fault].any())]
-    rows = [header, *(_cells(row, header) for _, row in board.iterrows())]
+    faults = [fault for fault in _FAULTS if board[fault].any()]
+    rows = [["experiment", "n", *_COLUMNS.values(), *faults], *(_cells(row, faults) for _, row in board.iterrows())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_aligned(row, widths) for row in rows)
 
 
-def _cells(row: "pd.Series[Any]", header: list[str]) -> list[str]:
+def _cells(row: "pd.Series[Any]", faults: list[str]) -> list[str]:
     percent = [_percent(row, name) for name in _COLUMNS]
-    return [str(row["experiment"]), str(row["questions"]), *percent, *(str(row[fault]) for fault in header[9:])]
+    return [str(row["experiment"]), str(row["questions"]), *percent, *(str(row[fault]) for fault in faults)]
 
 
 def _percent(row: "pd.Series[Any]", name: str) -> str:
@@ -63,7 +64,7 @@ def _percent(row: "pd.Series[Any]", name: str) -> str:
         return "–"
     text = f"{100 * row[name]:.1f}"
     if f"{name}_low" in row:
-        text += f" ±{50 * (row[f'{name}_high'] - row[f'{name}_low']):.1f}"
+        text += f" ({100 * row[f'{name}_low']:.1f}–{100 * row[f'{name}_high']:.1f})"
     return text
 
 

@@ -40,7 +40,7 @@ class _Row(Struct):
 
 def recognises(row: Any) -> bool:
     """Whether a file's first row looks like this format."""
-    return isinstance(row, dict) and "query" in row and "context" in row
+    return isinstance(row, dict) and "query" in row and "_id" not in row
 
 
 def read(path: str | Path) -> Iterator[tuple[int, Item]]:

@@ -37,13 +37,13 @@ def read(path: str | Path) -> Iterator[tuple[int, Item]]:
     """Each row's line and item. Raises InputError for the first row that is not valid."""
     for line, value in read_rows(path):
         try:
-            row = _official_layout(value)
+            row = official_layout(value)
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}; mend or drop the row") from None
         yield line, _item(convert(row, _Row, path, line))
 
 
-def _official_layout(row: Any) -> Any:
+def official_layout(row: Any) -> Any:
     """A row of the Hugging Face copy as the official files have it; any other row as it is.
 
     Raises ValueError for columns of unequal length.
@@ -83,7 +83,9 @@ def _doubts(row: _Row) -> list[str]:
     doubts = []
     for title, index in row.supporting_facts or []:
         if title not in lengths:
-            doubts.append(f"{row.id}: supporting fact names {title!r}, which is not among its paragraphs")
+            doubts.append(f"{row.id!r}: supporting fact names {title!r}, which is not among its paragraphs")
         elif not 0 <= index < lengths[title]:
-            doubts.append(f"{row.id}: supporting fact names sentence {index} of {title!r}, which has {lengths[title]}")
+            doubts.append(
+                f"{row.id!r}: supporting fact names sentence {index} of {title!r}, which has {lengths[title]}"
+            )
     return doubts

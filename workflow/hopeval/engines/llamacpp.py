@@ -66,8 +66,13 @@ class LlamaCppEngine(Engine):
 
     async def complete(self, request: Request) -> Completion:
         """The model's answer, held to the request's schema by a grammar."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._complete, request)
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._complete, request)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            # Out of time, but llama.cpp goes on: until it ends, its slot is no other request's.
+            await asyncio.wait([answer])
+            raise
 
     def _complete(self, request: Request) -> Completion:
         body = {

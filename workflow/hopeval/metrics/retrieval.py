@@ -4,9 +4,9 @@ A passage is relevant when its title is one of the question's gold titles. Only 
 supporting facts are judged.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from hopeval.records import Context, Question
+from hopeval.records import Question
 
 CUTOFFS = (1, 2, 5, 10)
 
@@ -20,44 +20,48 @@ def all_gold(gold_titles: Iterable[str], titles: Sequence[str], k: int | None = 
     return set(gold_titles) <= set(titles[:k])
 
 
-def distinct_titles(context: Context) -> list[str]:
-    """The titles of a ranking, each at its best rank."""
-    return list(dict.fromkeys(passage.title for passage in context.passages))
-
-
 def retrieval_metrics(
-    rankings: Mapping[str, Sequence[str]], gold: Mapping[str, Sequence[str]], depth: int | None = None
+    rankings: Mapping[str, Sequence[str]], gold: Mapping[str, Sequence[str]], cutoffs: Collection[int] = CUTOFFS
 ) -> dict[str, float]:
     """Means over the judged questions, each from 0 to 1; empty when none is judged.
 
-    ``depth`` is where the rankings were cut off: nothing is said of places beyond it.
-
-    ``rankings`` and ``gold`` map a question's id to titles. ``recall@k`` is the share of gold titles among
-    the first k, ``all_gold_recall@k`` the share of questions with all of them there, ``mrr`` the reciprocal
-    rank of the first gold title, ``ndcg@10`` (or at the depth, if that is less) normalised discounted
-    cumulative gain (Järvelin and Kekäläinen 2002).
+    ``rankings`` maps a question's id to the titles of its passages in rank order, ``gold`` to its gold titles.
+    ``recall@k`` is the share of gold titles among the first k passages, ``all_gold_recall@k`` the share of
+    questions with all of them there, ``mrr`` the reciprocal rank of the first gold passage, ``ndcg@10``
+    normalised discounted cumulative gain (Järvelin and Kekäläinen 2002).
     """
     if not gold:
         return {}
     import ir_measures
     from ir_measures import RR, R, nDCG
 
-    cutoffs = [k for k in CUTOFFS if depth is None or k <= depth]
-    deepest = min(depth or 10, 10)
-    measures = {f"recall@{k}": R @ k for k in cutoffs} | {"mrr": RR, f"ndcg@{deepest}": nDCG @ deepest}
-    qrels = {question: dict.fromkeys(titles, 1) for question, titles in gold.items()}
-    # trec_eval breaks ties by document id; descending places keep the order of the ranking. It also skips
-    # questions without any passage, so that a title that is no gold stands in for an empty ranking.
-    run = {
-        question: {title: -float(rank) for rank, title in enumerate(rankings.get(question) or ["\0nothing"])}
-        for question in gold
-    }
+    ks = sorted(cutoffs)
+    measures = {f"recall@{k}": R @ k for k in ks} | {"mrr": RR, "ndcg@10": nDCG @ 10}
+    qrels = {question: dict.fromkeys(_names(titles).values(), 1) for question, titles in gold.items()}
+    run = {question: _scored(rankings.get(question, ()), _names(titles)) for question, titles in gold.items()}
     values = ir_measures.calc_aggregate(list(measures.values()), qrels, run)
     complete = {
-        f"all_gold_recall@{k}": sum(all_gold(gold[q], rankings.get(q, ()), k) for q in gold) / len(gold)
-        for k in cutoffs
+        f"all_gold_recall@{k}": sum(all_gold(gold[q], rankings.get(q, ()), k) for q in gold) / len(gold) for k in ks
     }
     return {name: float(values[measure]) for name, measure in measures.items()} | complete
+
+
+def _names(gold_titles: Iterable[str]) -> dict[str, str]:
+    """A name for each gold title that trec_eval can take, whatever the title holds."""
+    return {title: f"gold{i}" for i, title in enumerate(gold_titles)}
+
+
+def _scored(titles: Sequence[str], names: Mapping[str, str]) -> dict[str, float]:
+    """The ranking as trec_eval takes it: documents with scores that keep the order.
+
+    A gold title counts at its first place; a further passage of it takes up its place and is worth
+    nothing. trec_eval skips questions without any document, hence one that is never gold.
+    """
+    scored: dict[str, float] = {}
+    for rank, title in enumerate(titles):
+        name = names.get(title)
+        scored[name if name is not None and name not in scored else f"other{rank}"] = -float(rank)
+    return scored or {"none": 0.0}
 
 
 def judged(questions: Iterable[Question]) -> dict[str, list[str]]:
