@@ -18,7 +18,7 @@ bm25@10.cited.llama-3.1  10  50.0 (20.0–50.0)  50.0 (40.0–60.0)   20.0   70.
 none.cited.smollm2       10   0.0 (20.0–50.0)   0.0 (40.0–60.0)    0.0    0.0       0.0   0.0 (10.0–34.0)         –          0
 
 In percent, with 95 % bootstrap intervals. all gold: questions with every gold passage in the prompt.
-"""
+"""  # noqa: E501
 
 
 def metrics(f1: float, joint_f1: float, **more: Any) -> dict[str, Any]:
