@@ -41,7 +41,7 @@ def test_the_default(with_model, repository):
 
 
 @pytest.mark.parametrize(
-    ("file", "retriever", "depth"), [("dev_distractor_1000.json", "given", 10), ("dev_fullwiki_400.json", "bm25", 2)]
+    ("file", "retriever", "depth"), [("dev_distractor_1000.json", "given", 10), ("dev_fullwiki_400.json", "bm25", 10)]
 )
 def test_hotpotqa_itself(with_model, shared, file, retriever, depth):
     with_model.configure(
