@@ -125,7 +125,7 @@ def test_engine_that_raises_is_told_in_one_message(inference, make_request, own,
     assert "Traceback" not in result.out + result.err
     told = [line for line in log.read_text().splitlines() if line.startswith("hopeval infer: ")]
     where = f"hopeval infer: readers.r.engine: checked_engines:{engine} failed: {said}"
-    assert told == [f"{where}; its traceback is in the log"]
+    assert told == [f"{where}; see the traceback above"]
     assert log.read_text().count("Traceback") == 1
 
 

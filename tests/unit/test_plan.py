@@ -115,7 +115,7 @@ def test_a_question_too_long_even_alone_is_an_error(plan: Any, tmp_path: Path, q
     long = question("q2", text="Who? " * 1000)
     write_records(tmp_path / "questions.jsonl", [question("q1"), long])
     message = plan("bm25@2.text.r", fails=True)
-    assert "question 'q2': about 1701 tokens even with no passages, but 900 fit" in message
+    assert "question 'q2': about 2367 tokens even with no passages, but 900 fit" in message
     assert "raise the reader's context_window (1000), lower sampling.max_tokens, or shorten" in message
 
 

@@ -69,5 +69,8 @@ def test_an_engine_that_cannot_be_loaded(place, fake):
     place.configure(reader=fake("nowhere:Engine"))
     run = place.run("results/tiny/readers/reader/responses.jsonl")
     assert run.code == 1
-    assert "readers.reader.engine: 'nowhere:Engine' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'" in run.output
+    assert (
+        "readers.reader.engine: 'nowhere:Engine' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"
+        in run.output
+    )
     assert "Traceback" not in run.output

@@ -396,6 +396,7 @@ def json_schema() -> dict[str, Any]:
     for section in ("retrievers", "prompts", "readers"):
         entries = schema["properties"][section]
         entries.pop("minProperties", None)
+        entries["additionalProperties"] = False
         entries["patternProperties"] = {
             pattern: {"anyOf": [entry, {"type": "null"}]} for pattern, entry in entries["patternProperties"].items()
         }

@@ -56,10 +56,10 @@ def run(args: argparse.Namespace) -> None:
         for damage in damaged:
             print(f"warning: {damage.path}:{damage.line}: not a response (torn or damaged), passed over", flush=True)
         missing = [request for request in requests if request.key not in responses]
+        _check_planned(args, settings, missing)
         progress = Progress(args.shard, len(requests), len(responses), terminal)
         try:
             if missing:
-                _check_planned(args, settings, missing)
                 responses |= _infer(args, settings, missing, journal, progress)
         finally:
             progress.close()
@@ -87,7 +87,7 @@ def _check_grant(args: argparse.Namespace, settings: Any) -> None:
 
 def _check_planned(args: argparse.Namespace, settings: Any, requests: Sequence[Request]) -> None:
     """Raise InputError when the keys were made for another model: its answers must not be kept under them."""
-    own = digest(reader_identity(settings, args.model))
+    own = digest(reader_identity(settings, args.model)) if requests else ""
     for request in requests:
         if request.reader not in ("", own):
             raise InputError(
@@ -112,14 +112,14 @@ def _infer(
 
 @contextmanager
 def _explained(engine: str) -> Iterator[None]:
-    """Whatever an engine raises while it starts or stops as one message; its traceback is in the log."""
+    """Whatever an engine raises while it starts or stops as one message, its traceback before it."""
     try:
         yield
     except HopevalError:
         raise
     except Exception as error:
         traceback.print_exc()
-        raise HopevalError(f"{engine} failed: {type(error).__name__}: {error}; its traceback is in the log") from None
+        raise HopevalError(f"{engine} failed: {type(error).__name__}: {error}; see the traceback above") from None
 
 
 async def _serve(
