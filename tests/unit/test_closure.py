@@ -31,7 +31,7 @@ HEAVY = [
 ]
 
 LAYERS = [
-    ["records", "errors", "io", "config", "closure"],
+    ["records", "errors", "io", "mistakes", "config", "closure"],
     ["keys", "parsing", "prompts", "metrics"],
     ["datasets", "devices", "download", "engines", "journal", "plugins", "progress", "report", "retrievers", "runner"],
     ["commands"],
@@ -40,7 +40,7 @@ LAYERS = [
 """From the ground up. A module imports from layers below its own, and from its own only as BESIDE has it."""
 BESIDE = {
     "io": {"errors"},
-    "config": {"errors"},
+    "config": {"errors", "mistakes"},
     "runner": {"engines", "journal"},
 }
 STRANGERS = {

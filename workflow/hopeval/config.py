@@ -4,7 +4,6 @@
 also what an editor shows.
 """
 
-import difflib
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, cast
@@ -21,6 +20,7 @@ from pydantic import (
 )
 
 from hopeval.errors import ConfigError
+from hopeval.mistakes import mistakes
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 """Names of datasets, retrievers and prompts: they become file names and parts of experiment names."""
@@ -190,7 +190,6 @@ def _tag(value: Any, key: str, tags: Mapping[str, str]) -> str | None:
     return "custom" if isinstance(chosen, str) and ":" in chosen else None
 
 
-_NAME_RULE = "use letters, digits, '-' and '_', a letter or digit first (a reader's may hold dots)"
 _ALTERNATIVES = {
     "retrievers": ("kind", "given, gold, none, bm25, or module:Class of your own"),
     "readers": ("engine", "llamacpp, or module:Class of your own"),
@@ -233,7 +232,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_mistakes(error, values)) from None
+        raise ConfigError(mistakes(error, values, _ALTERNATIVES, _keys_beside)) from None
     unmatched = [
         f"experiments.{i}: {pattern!r} matches no experiment; there are: {_listing(_all_experiments(config))}"
         for i, pattern in enumerate(_patterns(config))
@@ -258,7 +257,7 @@ def _parse_section(kind: Any, values: Any, where: str, section: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        raise ConfigError(_mistakes(error, values, prefix=(section, where))) from None
+        raise ConfigError(mistakes(error, values, _ALTERNATIVES, _keys_beside, (section, where))) from None
 
 
 def experiments(config: Config) -> list[Experiment]:
@@ -318,56 +317,6 @@ def _replaces(below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     return any(key in value and value[key] != below.get(key) for key in ("kind", "engine", "questions"))
 
 
-def _mistakes(error: ValidationError, values: Any, prefix: tuple[str, ...] = ()) -> list[str]:
-    return [_mistake(item, values, prefix) for item in error.errors(include_url=False)]
-
-
-def _mistake(item: Any, values: Any, prefix: tuple[str, ...]) -> str:
-    path = [*prefix, *_real_path(item["loc"], values)]
-    where = ".".join(map(str, path)) or "the configuration"
-    match item["type"]:
-        case "missing":
-            return f"{where}: is missing; add it"
-        case "extra_forbidden":
-            return f"{where}: unknown key{_suggestion(path[-1], _keys_beside(path))}; remove or rename it"
-        case "union_tag_not_found" | "union_tag_invalid":
-            key, allowed = _ALTERNATIVES[str(path[0])]
-            if not isinstance(item["input"], Mapping):
-                return f"{where}: found {item['input']!r}; must be a section with {key}: one of {allowed}"
-            found = item["input"].get(key)
-            return f"{where}.{key}: found {found!r}{_suggestion(found, allowed.split(', '))}; must be one of {allowed}"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return f"{where}: found {item['input']!r}; must be a section of keys and values"
-        case "too_short":
-            return f"{where}: is empty; it needs at least one entry"
-        case "literal_error" if path == ["experiments"]:
-            return f"{where}: found {item['input']!r}; must be 'all' or a list of globs over experiment names"
-        case "string_type" if "[key]" in item["loc"]:
-            return f"{where}: the name {item['input']!r} is no text; quote it (YAML reads no, yes, on and off so)"
-        case "string_pattern_mismatch" if "[key]" in item["loc"] or path[-1] == "name":
-            return (
-                f"{where}: {path[-1] if '[key]' in item['loc'] else item['input']!r} is not a usable name; {_NAME_RULE}"
-            )
-        case "string_pattern_mismatch":
-            return f"{where}: found {item['input']!r}; must match {item['ctx']['pattern']}"
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{where}: found {item['input']!r}; must be {message.removeprefix('must be ')}"
-
-
-def _real_path(loc: tuple[int | str, ...], values: Any) -> list[int | str]:
-    """The path without pydantic's own steps (union tags, type names), by walking along the input."""
-    path: list[int | str] = []
-    for step in loc:
-        if isinstance(values, Mapping) and step in values:
-            values = values[step]
-        elif isinstance(values, list) and isinstance(step, int):
-            values = values[step] if step < len(values) else None
-        elif step != loc[-1] or not isinstance(values, Mapping):
-            continue
-        path.append(step)
-    return [step for step in path if step != "[key]"]
-
-
 def _keys_beside(path: Sequence[int | str]) -> set[str]:
     """The keys that exist where an unknown one was found, but not the unknown one itself."""
     sections: dict[str, tuple[type[BaseModel], ...]] = {
@@ -380,11 +329,6 @@ def _keys_beside(path: Sequence[int | str]) -> set[str]:
     }
     models = next((sections[step] for step in reversed(path[:-1]) if step in sections), (Config,))
     return {key for model in models for key in model.model_fields} - {str(path[-1])}
-
-
-def _suggestion(found: Any, known: Any) -> str:
-    close = difflib.get_close_matches(str(found), list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def json_schema() -> dict[str, Any]:
