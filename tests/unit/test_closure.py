@@ -33,7 +33,7 @@ HEAVY = [
 LAYERS = [
     ["records", "errors", "io", "mistakes", "config", "closure"],
     ["keys", "parsing", "prompts", "metrics"],
-    ["datasets", "devices", "download", "engines", "journal", "plugins", "progress", "report", "retrievers", "runner"],
+    ["datasets", "devices", "download", "engines", "journal", "plugins", "progress", "retrievers", "runner"],
     ["commands"],
     ["__main__"],
 ]

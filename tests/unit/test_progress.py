@@ -1,5 +1,6 @@
 """A live line on a terminal, plain lines in the log, and sums that add up."""
 
+import io
 import os
 import pty
 import re
@@ -95,10 +96,11 @@ def test_summary_of_nothing_divides_by_nothing(clock, capsys):
 
 @pytest.mark.parametrize("shard", ["1-of-2", "40-of-64", "0", "12of", "all", "²", ""])
 def test_any_name_of_a_shard_gets_a_line(shard):
-    with open(os.devnull, "w") as terminal:
-        progress = Progress(shard, 3, 0, terminal)
-        progress.add(response())
-        progress.close()
+    terminal = io.StringIO()
+    progress = Progress(shard, 3, 0, terminal)
+    progress.add(response())
+    progress.close()
+    assert f"shard {shard}:" in terminal.getvalue()
 
 
 def on_terminal(environment, log, leave=False):

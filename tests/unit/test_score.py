@@ -160,6 +160,11 @@ def test_our_own_questions_are_gold_as_well(score: Any, write: Any, hopeval: Any
         ([], OFFICIAL, "gold.json: holds no question to score; name the gold file"),
         ("", OFFICIAL, "gold.json: holds no question to score"),
         ([{"answer": "a"}], OFFICIAL, "gold.json:1: Object missing required field"),
+        (
+            [{"id": "a", "supporting_facts": {"title": ["A"], "sent_id": []}}],
+            OFFICIAL,
+            "gold.json:1: 'supporting_facts' has columns of unequal length",
+        ),
         (GOLD, [], "predictions.json: $: expected an object, found []"),
         (GOLD, {"answers": {}}, "neither 'answer' nor 'sp' is there"),
         (GOLD, {"answer": {"right": 5}}, '$.answer["right"]: expected a text, found 5'),

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from hopeval.records import Response
 
 _LOG_EVERY_S = 10.0
+_LINES = 16  # fits a terminal of 24; further shards share them
 
 
 def redirect_output(log: Path) -> TextIO | None:
@@ -84,7 +85,7 @@ class Progress:
             desc=f"shard {self.shard}",
             unit="request",
             file=terminal,
-            position=(int(number[0]) - 1) % 20 if number else 0,
+            position=(int(number[0]) - 1) % _LINES if number else 0,
             leave=False,
             dynamic_ncols=True,
         )

@@ -78,11 +78,11 @@ class _Planner:
 
     def _chain(self, question: Question, contexts: Mapping[str, Context]) -> list[Request]:
         """One question's requests, neighbours alike."""
-        requests: dict[str, Request] = {}
+        requests: dict[Any, Request] = {}
         for name, plan in self.plans.items():
             request, omitted = self._request(question, contexts[plan.retriever].passages[: plan.top_k], plan)
             # One answer serves both where prompts are equal, but labels may stand for other sentences.
-            request = requests.setdefault(request.key + digest(request.sentences), request)
+            request = requests.setdefault((request.key, *request.sentences.values()), request)
             request.experiments.append(name)
             if omitted:
                 request.omitted_passages[name] = omitted

@@ -13,17 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field
-
 from hopeval.commands import positive
-from hopeval.datasets.base import convert
-from hopeval.datasets.hotpotqa import official_layout
+from hopeval.datasets.hotpotqa import read_gold
 from hopeval.errors import InputError
 from hopeval.io import atomic_write, read_records, read_rows, write_json
 from hopeval.metrics.hotpotqa import METRICS
 from hopeval.metrics.official import Evaluation, Predictions, evaluate, load_predictions
 from hopeval.metrics.retrieval import all_gold
-from hopeval.records import STATUSES, Context, Prediction, Question, SupportingFact
+from hopeval.records import STATUSES, Context, Prediction, Question
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,34 +59,12 @@ def run(args: argparse.Namespace) -> None:
                 table.to_csv(file, index=False)
 
 
-class _GoldRow(Struct):
-    """What scoring needs of a row of an official file; its paragraphs may be missing or null."""
-
-    id: str = field(name="_id")
-    question: str = ""
-    answer: str | None = None
-    type: str | None = None
-    level: str | None = None
-    supporting_facts: list[SupportingFact] | None = None
-
-
 def load_questions(path: Path) -> list[Question]:
     """The questions of an official file or of a questions.jsonl. Raises InputError."""
     first = next((row for _, row in read_rows(path)), None)
     if isinstance(first, dict) and "text" in first and "question" not in first:
         return list(read_records(path, Question))
-    rows = (convert(official_layout(value), _GoldRow, path, line) for line, value in read_rows(path))
-    return [
-        Question(
-            id=row.id,
-            text=row.question,
-            answer=row.answer,
-            type=row.type,
-            level=row.level,
-            supporting_facts=row.supporting_facts,
-        )
-        for row in rows
-    ]
+    return list(read_gold(path))
 
 
 def _official(questions: list[Question], path: Path) -> tuple[dict[str, float | None], Evaluation | None]:

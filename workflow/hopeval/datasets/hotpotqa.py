@@ -5,26 +5,44 @@ Both layouts that are in use: the official ``context: [[title, [sentence, …]],
 (``context: {title: […], sentences: [[…]]}``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
-from hopeval.datasets.base import Item, convert
+from hopeval.datasets.base import Item, T, convert
 from hopeval.errors import InputError
 from hopeval.io import read_rows
 from hopeval.keys import passage_id
 from hopeval.records import Passage, Question, SupportingFact
 
 
-class _Row(Struct):
+class _GoldRow(Struct, kw_only=True):
+    """What scoring needs of a row; its paragraphs may be missing or null."""
+
     id: str = field(name="_id")
-    question: str
+    question: str = ""
     answer: str | None = None
     type: str | None = None
     level: str | None = None
     supporting_facts: list[SupportingFact] | None = None
+
+    def as_question(self, passages: Sequence[Passage] = ()) -> Question:
+        """The question's record, with the ids of its own paragraphs."""
+        return Question(
+            id=self.id,
+            text=self.question,
+            answer=self.answer,
+            type=self.type,
+            level=self.level,
+            supporting_facts=self.supporting_facts,
+            passages=[passage.id for passage in passages],
+        )
+
+
+class _Row(_GoldRow, kw_only=True):
+    question: str
     context: list[tuple[str, list[str]]] = []
 
 
@@ -35,15 +53,26 @@ def recognises(row: Any) -> bool:
 
 def read(path: str | Path) -> Iterator[tuple[int, Item]]:
     """Each row's line and item. Raises InputError for the first row that is not valid."""
+    for line, row in _rows(path, _Row):
+        yield line, _item(row)
+
+
+def read_gold(path: str | Path) -> Iterator[Question]:
+    """Each row's question, without its paragraphs. Raises InputError for the first row that is not valid."""
+    for _, row in _rows(path, _GoldRow):
+        yield row.as_question()
+
+
+def _rows(path: str | Path, kind: type[T]) -> Iterator[tuple[int, T]]:
     for line, value in read_rows(path):
         try:
-            row = official_layout(value)
+            row = _official_layout(value)
         except ValueError as error:
             raise InputError(f"{path}:{line}: {error}; mend or drop the row") from None
-        yield line, _item(convert(row, _Row, path, line))
+        yield line, convert(row, kind, path, line)
 
 
-def official_layout(row: Any) -> Any:
+def _official_layout(row: Any) -> Any:
     """A row of the Hugging Face copy as the official files have it; any other row as it is.
 
     Raises ValueError for columns of unequal length.
@@ -66,15 +95,7 @@ def official_layout(row: Any) -> Any:
 
 def _item(row: _Row) -> Item:
     passages = [Passage(id=passage_id(title, text), title=title, sentences=text) for title, text in row.context]
-    question = Question(
-        id=row.id,
-        text=row.question,
-        answer=row.answer,
-        type=row.type,
-        level=row.level,
-        supporting_facts=row.supporting_facts,
-        passages=[passage.id for passage in passages],
-    )
+    question = row.as_question(passages)
     return Item(question, passages, doubts=_doubts(row) if row.context else [])
 
 
