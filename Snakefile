@@ -5,24 +5,38 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-# Satisfies --lint where jobs run in the environment of Snakemake itself; used with --sdm apptainer.
-container: "docker://python:3.12-slim"
-
-
 include: "workflow/rules/common.smk"
+
+
+# Used with --sdm apptainer alone.
+container: CONFIG.container
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/retrieve.smk"
 include: "workflow/rules/infer.smk"
+include: "workflow/rules/hops.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/tune.smk"
 
 
 rule all:
     default_target: True
     input:
         f"{RESULTS}/leaderboard.csv",
+        f"{RESULTS}/comparisons.csv",
         f"{RESULTS}/provenance.json",
+        f"{RESULTS}/report.html",
+
+
+onstart:
+    refuse_shared_gpus_on_clusters()
 
 
 onsuccess:
     show_leaderboard()
+
+
+onerror:
+    show_failures()

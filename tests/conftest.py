@@ -1,22 +1,30 @@
-"""What all tests share: files to read, the command line in this process, and real data where it is."""
+"""What all tests share: files to read, the command line in this process or another, real data where it is."""
 
+import hashlib
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from hopeval.__main__ import main
-from hopeval.io import read_records
-from hopeval.records import Context, Question, RankedPassage
+from hopeval.io import read_records, write_records
+from hopeval.records import Context, Message, Question, RankedPassage, Request
 
 # How long anything takes is no test's business.
 settings.register_profile("hopeval", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hopeval")
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+HANG_S = 120
+"""No test waits longer for another process."""
 
 
 @pytest.fixture
@@ -98,3 +106,83 @@ def shared() -> Callable[[str], Path]:
         return SHARED / name
 
     return path
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    paths = f"{ROOT / 'workflow'}{os.pathsep}{ROOT / 'tests'}"
+    return {**os.environ, "PYTHONPATH": paths, **variables}
+
+
+def _request(question_id: str, number: int = 1, content: str = "Who?", **fields: Any) -> Request:
+    key = hashlib.sha256(f"{question_id}/{number}/{content}".encode()).hexdigest()
+    return Request(key=key, question_id=question_id, messages=[Message("user", content)], **fields)
+
+
+class Inference:
+    """One infer job in a folder of its own, as a real process."""
+
+    def __init__(self, folder: Path, locks: Path) -> None:
+        self.folder, self.locks = folder, locks
+        self.journal, self.output = folder / "journal", folder / "responses.jsonl"
+        self.calls, self.mended = folder / "calls", folder / "mended"
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def settings(self, engine: str, options: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+        """A reader's section with an engine of tests/engines.py."""
+        shared = {"calls": str(self.calls), "mended": str(self.mended)}
+        return {"engine": f"engines:{engine}", "options": {**shared, **(options or {})}, **settings}
+
+    def start(
+        self, requests: Iterable[Request], settings: dict[str, Any], *more: str, **variables: str
+    ) -> subprocess.Popen[str]:
+        """The running job."""
+        write_records(self.folder / "requests.jsonl", requests)
+        arguments = ["--reader", "r", "--settings", json.dumps(settings), "--journal", str(self.journal)]
+        arguments += ["--requests", str(self.folder / "requests.jsonl"), "--output", str(self.output)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hopeval", "infer", *arguments, *more],
+            cwd=self.folder,
+            env=_environment(HOPEVAL_LOCKS=str(self.locks), **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,  # as a scheduler starts it
+        )
+        self.processes.append(process)
+        return process
+
+    def run(self, *arguments: Any, **variables: str) -> SimpleNamespace:
+        """Exit code, stdout and stderr of the finished job."""
+        return self.finish(self.start(*arguments, **variables))
+
+    def finish(self, process: subprocess.Popen[str]) -> SimpleNamespace:
+        """The same of a running job, waited for."""
+        out, err = process.communicate(timeout=HANG_S)
+        return SimpleNamespace(code=process.returncode, out=out, err=err)
+
+    def called(self) -> list[str]:
+        """The question of each call so far, in order."""
+        return [line.split()[0] for line in self.calls.read_text().splitlines()] if self.calls.exists() else []
+
+
+@pytest.fixture
+def inference(tmp_path: Path) -> Iterator[Inference]:
+    """A job's folder, with the lock files in it. What still runs in the end is killed."""
+    inference = Inference(tmp_path, tmp_path / "locks")
+    yield inference
+    for process in inference.processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def environment() -> Callable[..., dict[str, str]]:
+    """Makes this process's environment, with the package and tests/engines.py importable."""
+    return _environment
+
+
+@pytest.fixture(scope="session")
+def make_request() -> Callable[..., Request]:
+    """Makes a request with a key of its own: ``make_request("question", number, content, **fields)``."""
+    return _request

@@ -3,10 +3,14 @@
 All answer without a model. The reader's ``options``, all optional:
     calls          file to which each call appends a line (whole lines, whatever the number of processes)
     delay_s        seconds an answer takes
+    at_once        answers in the making at the same time (default: all)
     questions      ids of the questions that fail (FailingEngine) or never return (HangingEngine)
     after          answers that CrashingEngine gives in one process before the call that kills it (default 0)
     only_question  the question at which alone CrashingEngine crashes
     mended         file whose presence turns a CrashingEngine or FailingEngine into a CountingEngine
+    go             file that HoldingEngine waits for after ``after`` answers
+    together       jobs that MeetingEngine waits for
+    length         characters of LongEngine's answers
 """
 
 import asyncio
@@ -27,6 +31,7 @@ class CountingEngine(Engine):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.options = self.settings.options
+        self._room = asyncio.Semaphore(self.options.get("at_once", 1 << 20))
 
     def note(self, line: str) -> None:
         """Append a line to the file of calls in one write, so that processes can share it."""
@@ -37,7 +42,8 @@ class CountingEngine(Engine):
 
     async def pause(self) -> None:
         """What an answer takes."""
-        await asyncio.sleep(self.options.get("delay_s", 0))
+        async with self._room:
+            await asyncio.sleep(self.options.get("delay_s", 0))
 
     async def complete(self, request: Request) -> Completion:
         """ANSWER, after delay_s."""
@@ -109,3 +115,41 @@ class DeviceEngine(CountingEngine):
     async def close(self) -> None:
         """Note the end."""
         self._mark("end")
+
+
+class HoldingEngine(CountingEngine):
+    """Stops after ``after`` answers, with one request in flight, until the file ``go`` is there."""
+
+    answers = 0
+
+    async def complete(self, request: Request) -> Completion:
+        """ANSWER, now or later."""
+        completion = await super().complete(request)
+        while self.answers >= self.options.get("after", 0) and not Path(self.options["go"]).exists():
+            await asyncio.sleep(0.1)
+        self.answers += 1
+        return completion
+
+
+class MeetingEngine(CountingEngine):
+    """Answers once ``together`` jobs run at the same time: each notes ``<node> <devices>`` and waits for the others."""
+
+    async def open(self) -> None:
+        """Note the node and the devices, and wait."""
+        devices = os.environ.get("CUDA_VISIBLE_DEVICES") or "-"
+        self.note(f"{os.environ.get('SLURMD_NODENAME', '-')} {devices}")
+        while len(Path(self.options["calls"]).read_text().splitlines()) < self.options["together"]:
+            await asyncio.sleep(0.1)
+
+    async def complete(self, request: Request) -> Completion:
+        """ANSWER, at once."""
+        return Completion(ANSWER, "stop", prompt_tokens=10, completion_tokens=5)
+
+
+class LongEngine(CountingEngine):
+    """Answers at length."""
+
+    async def complete(self, request: Request) -> Completion:
+        """``length`` characters."""
+        await super().complete(request)
+        return Completion("x" * self.options["length"], "stop", prompt_tokens=10, completion_tokens=5)

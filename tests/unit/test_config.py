@@ -91,7 +91,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("dataset.max_questions", 0, "dataset.max_questions: found 0; must be greater than or equal to 1"),
         ("dataset.max_questions", "20", "dataset.max_questions: found '20'; must be a valid integer"),
         ("dataset.max_questions", True, "dataset.max_questions: found True; must be a valid integer"),
-        ("dataset.format", "csv", "dataset.format: found 'csv'; must be 'auto', 'hotpotqa' or 'contexts'"),
+        ("dataset.format", "csv", "dataset.format: found 'csv'; must be 'auto', 'hotpotqa', 'contexts' or 'beir'"),
         ("dataset.question", "x", "dataset.question: unknown key (did you mean 'questions'?); remove or rename it"),
         ("retrievers.bm25.top_k", 0, "retrievers.bm25.top_k: found 0; must be a whole number from 1, or a list"),
         ("retrievers.bm25.top_k", [], "retrievers.bm25.top_k: found []; must be a whole number from 1"),
@@ -124,6 +124,162 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 def test_each_kind_of_mistake_names_key_value_and_repair(path: str, value: Any, said: str) -> None:
     (found,) = mistakes(changed(path, value))
     assert said in found
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        (
+            {"a": ["bm25", "bm52"]},
+            "retrievers.a.of: found 'bm52' (did you mean 'bm25'?); must be the name of a retriever; there are: bm25, a",
+        ),
+        ({"a": ["bm25", "bm25"]}, "retrievers.a.of: found 'bm25' twice; name each retriever once"),
+        ({"a": ["bm25", "a"]}, "retrievers.a.of: a → a is a circle; build a retriever on others than itself"),
+        ({"a": ["bm25", "c"], "b": ["a", "bm25"], "c": ["b", "bm25"]}, "retrievers.a.of: a → c → b → a is a circle"),
+    ],
+)
+def test_what_retrievers_are_built_on_is_there_once_and_goes_in_no_circle(of: dict[str, Any], said: str) -> None:
+    hybrids = {name: {"kind": "hybrid", "of": names} for name, names in of.items()}
+    (found,) = mistakes(small(retrievers={"bm25": {"kind": "bm25"}, **hybrids}))
+    assert said in found
+
+
+def test_they_are_told_beside_other_mistakes() -> None:
+    retrievers = {"a": {"kind": "hybrid", "of": ["a", "b", "b"], "dept": 3}}
+    found = mistakes(small(retrievers=retrievers, experiments=["never"]))
+    assert [line.partition(":")[0] for line in found] == ["retrievers.a.dept", *["retrievers.a.of"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"of": ["x"]}, "of: found ['x']; must be the names of two retrievers or more"),
+        ({"of": "x"}, "of: found 'x'; must be"),
+        ({"of": ["x", "y"], "weights": [1.0]}, "must have 2 weights, one for each name in 'of', not all 0"),
+        ({"of": ["x", "y"], "weights": [0.0, 0.0]}, "must have 2 weights, one for each name in 'of', not all 0"),
+        ({"of": ["x", "y"], "fusion": "max"}, "fusion: found 'max'; must be 'rrf' or 'sum'"),
+    ],
+)
+def test_mistakes_in_a_hybrid(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_retriever({"kind": "hybrid", **settings}, "h")
+    (found,) = error.value.mistakes
+    assert said in found
+
+
+def reader_mistakes(**settings: Any) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        parse_reader(settings, "r")
+    return error.value.mistakes
+
+
+OPENAI = {"engine": "openai", "model": "m", "base_url": "http://localhost:8000/v1"}
+SERVE = {"engine": "openai", "model": "m"}
+VLLM = {"engine": "vllm", "model": "folder"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({**SERVE}, "readers.r: must have either base_url, or serve with the command that starts a server"),
+        ({**OPENAI, "serve": {"command": "x {port}"}}, "readers.r: must have either base_url, or serve"),
+        ({"engine": "openai", "base_url": OPENAI["base_url"]}, "readers.r.model: is missing; add it"),
+        (
+            {**OPENAI, "base_url": "localhost:8000"},
+            "readers.r.base_url: found 'localhost:8000'; must be http(s)://host",
+        ),
+        ({**OPENAI, "base_url": "ftp://host/v1"}, "readers.r.base_url: found 'ftp://host/v1'; must be http(s)://host"),
+        ({**OPENAI, "base_url": "http://"}, "readers.r.base_url: found 'http://'; must be http(s)://host"),
+        ({**OPENAI, "base_url": "http://:80/v1"}, "must be http(s)://host"),
+        ({**OPENAI, "base_url": "http://host:99999/v1"}, "must be http(s)://host"),
+        ({**OPENAI, "base_url": "http://[::1/v1"}, "must be http(s)://host"),
+        ({**OPENAI, "base_url": "http://host/v1#x"}, "must be http(s)://host"),
+        ({**OPENAI, "base_url": "http://ho st/v1"}, "must be http(s)://host"),
+        ({**OPENAI, "concurrency": 0}, "readers.r.concurrency: found 0; must be greater than or equal to 1"),
+        ({**OPENAI, "concurrency": "fast"}, "readers.r.concurrency: found 'fast'; must be 'auto'"),
+        ({**OPENAI, "concurrency": "64"}, "readers.r.concurrency: found '64'; must be 'auto'"),
+        ({**OPENAI, "concurrency": True}, "readers.r.concurrency: found True; must be a valid integer"),
+        ({**OPENAI, "requests_per_minute": 0}, "readers.r.requests_per_minute: found 0; must be greater than 0"),
+        (
+            {**OPENAI, "tokens_per_minut": 1},
+            "readers.r.tokens_per_minut: unknown key (did you mean 'tokens_per_minute'?)",
+        ),
+        ({**OPENAI, "attempts": 0}, "readers.r.attempts: found 0; must be greater than or equal to 1"),
+        ({**OPENAI, "options": {"messages": []}}, "readers.r.options: must not hold 'messages', which is hopeval's"),
+        ({**OPENAI, "options": {"model": "n"}}, "readers.r.options: must not hold 'model', which is hopeval's"),
+        ({**OPENAI, "sampling": {"top_p": 2}}, "readers.r.sampling.top_p: found 2; must be less than or equal to 1"),
+        ({**SERVE, "serve": {}}, "readers.r.serve.command: is missing; add it"),
+        ({**SERVE, "serve": {"command": "serve"}}, "readers.r.serve.command: found 'serve'; must say {port}"),
+        ({**SERVE, "serve": {"command": "serve ' {port}"}}, "must be a command line as a shell reads it: No closing"),
+        (
+            {**SERVE, "serve": {"command": "x {port} {model}"}},
+            "readers.r.serve: must have a model where the command says",
+        ),
+        (
+            {**SERVE, "serve": {"command": "x {port}", "health": "ok"}},
+            "readers.r.serve.health: found 'ok'; must match ^/",
+        ),
+        ({**SERVE, "serve": {"command": "x {port}", "comand": 1}}, "readers.r.serve.comand: unknown key (did you mean"),
+        (
+            {**SERVE, "serve": {"command": "x {port} {model}", "model": {"repo": "a/b"}}},
+            "readers.r.serve.model.revision: is missing; add it",
+        ),
+        ({**VLLM, "model": {"repo": "o/n"}}, "readers.r.model.revision: is missing; add it"),
+        ({**VLLM, "model": {"repo": "n", "revision": "r"}}, "readers.r.model.repo: found 'n'; must match"),
+        ({**VLLM, "model": {"repo": "o/n", "revision": "r", "file": "f"}}, "readers.r.model.file: unknown key"),
+        ({**VLLM, "model": 3}, "readers.r.model: found 3; must be a valid string"),
+        ({**VLLM, "tensor_parallel": 0}, "readers.r.tensor_parallel: found 0; must be greater than or equal to 1"),
+        ({**VLLM, "base_url": "http://x"}, "readers.r.base_url: unknown key"),
+    ],
+)
+def test_mistakes_in_a_reader(settings: dict[str, Any], said: str) -> None:
+    (found,) = reader_mistakes(**settings)
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"base_url": "https://me:sk-secret@host/v1"},
+        {"base_url": "https://sk-secret@host/v1"},
+        {"base_url": "https://host/v1?api_key=sk-secret"},
+        {"api_key_env": "sk-secret"},
+        {"options": {"api_key": "sk-secret"}},
+        {"options": {"API-Key": "sk-secret"}},
+        {"options": {"x-api-key": "sk-secret"}},
+        {"options": {"Authorization": "Bearer sk-secret"}},
+        {"options": {"headers": {"X": "sk-secret"}}},
+        {"options": {"extra_headers": {"X": "sk-secret"}}},
+        {"options": {"provider": [{"access_token": "sk-secret"}]}},
+    ],
+    ids=str,
+)
+def test_a_secret_in_the_configuration_is_a_mistake_that_does_not_show_it(settings: dict[str, Any]) -> None:
+    (found,) = reader_mistakes(**{**OPENAI, **settings})
+    assert "put the key into an environment variable and name that in api_key_env" in found
+    assert "sk-secret" not in found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        OPENAI,
+        {**OPENAI, "base_url": "https://[::1]:8443/v1/", "api_key_env": "MY_KEY", "concurrency": 64},
+        {**OPENAI, "concurrency": "auto", "requests_per_minute": 500, "tokens_per_minute": 1e6},
+        {**OPENAI, "options": {"max_tokens": None, "max_completion_tokens": 9, "top_k": 3, "logprobs": True}},
+        {**SERVE, "serve": {"command": "vllm serve {model} --port {port} --dtype auto", "model": "folder"}},
+        {
+            **SERVE,
+            "serve": {"command": "x {port} {model}", "model": {"repo": "o/n", "revision": "r", "file": "a/b.gguf"}},
+        },
+        {**SERVE, "serve": {"command": "x {port} {model}", "model": {"repo": "o/n", "revision": "r"}}},
+        VLLM,
+        {**VLLM, "model": {"repo": "o/n", "revision": "r"}, "tensor_parallel": 2, "chat_template": "t.jinja"},
+    ],
+    ids=str,
+)
+def test_readers_without_a_mistake(settings: dict[str, Any]) -> None:
+    parse_reader(settings, "r")
 
 
 @pytest.mark.parametrize("values", [None, [], "x", 3, {}])

@@ -228,6 +228,35 @@ def test_lock_folder_belongs_to_the_slurm_job(monkeypatch, locks):
     assert (on_host.name, in_job.name) == (f"hopeval-devices-{os.getuid()}-host", f"hopeval-devices-{os.getuid()}-42")
 
 
+def test_folders_of_ended_slurm_jobs_are_removed_but_not_those_of_living_ones(locks, hold, visible, monkeypatch):
+    visible("0")
+    for job in ("1", "2", "3"):
+        holder = hold(SLURM_JOB_ID=job)
+        assert leased(holder) == ["0"]
+        if job != "2":
+            let_go(holder)
+    folders = {job: locks / f"hopeval-devices-{os.getuid()}-{job}" for job in "1234"}
+    for job in "12":
+        os.utime(folders[job], (0, 0))
+    monkeypatch.setenv("SLURM_JOB_ID", "4")
+    with devices.lease(1):
+        assert {job for job, folder in folders.items() if folder.exists()} == {"2", "3", "4"}
+    assert waits(hold(SLURM_JOB_ID="2"))
+
+
+def test_lock_on_a_file_that_was_just_removed_is_none(tmp_path, monkeypatch):
+    lock = devices.fcntl.fcntl
+    files = open_files()
+
+    def late(*arguments):
+        (tmp_path / "0").unlink()
+        return lock(*arguments)
+
+    monkeypatch.setattr(devices.fcntl, "fcntl", late)
+    assert devices._locked(tmp_path / "0", os.O_CREAT, 0, devices.UNITS) is None
+    assert open_files() == files
+
+
 def test_lock_folder_that_cannot_be_used_is_told_with_a_way_out(tmp_path, monkeypatch, visible):
     (tmp_path / "file").touch()
     monkeypatch.setenv("HOPEVAL_LOCKS", str(tmp_path / "file"))

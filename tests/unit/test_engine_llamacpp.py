@@ -186,4 +186,4 @@ def test_two_jobs_side_by_side_do_not_get_into_each_others_way(inference, enviro
         more = [*paths, "--journal", "journal", "--log", f"{shard}.log"]
         jobs.append(subprocess.Popen([*command, *more], cwd=tmp_path, env=environment()))
     assert [job.wait(60) for job in jobs] == [0, 0]
-    assert len(list((tmp_path / "journal").iterdir())) == 2
+    assert len(list((tmp_path / "journal").glob("*.jsonl"))) == 2

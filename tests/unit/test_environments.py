@@ -45,9 +45,17 @@ def test_environment_has_the_versions_of_the_lock(path: Path) -> None:
 def test_environments_hold_what_the_project_needs_but_no_strangers() -> None:
     needed = names(PROJECT["dependencies"])
     pins = {path.stem: set(pip_pins(path)) for path in ENVIRONMENTS}
-    assert pins["workflow"] | pins["llamacpp"] == needed
+    assert pins["workflow"] | pins["llamacpp"] | pins["openai"] == needed
     assert pins["vllm"] <= needed | {"vllm"}
-    assert {"xllamacpp", "vllm"}.isdisjoint(pins["workflow"])
+    assert pins["dense"] <= needed | names(PROJECT["optional-dependencies"]["dense"])
+    assert {"xllamacpp", "vllm", "sentence-transformers"}.isdisjoint(pins["workflow"])
+
+
+def test_dense_environments_are_of_the_same_versions_and_serve_the_extra() -> None:
+    lock = locked("dense-cpu.txt")
+    assert pip_pins(ROOT / "envs" / "dense.yaml").items() <= lock.items()
+    for requirement in map(Requirement, PROJECT["optional-dependencies"]["dense"]):
+        assert requirement.specifier.contains(lock[canonicalize_name(requirement.name)]), requirement
 
 
 @pytest.mark.parametrize(("lock", "extras"), [("run.txt", []), ("test.txt", ["test", "lint"])], ids=["run", "test"])
@@ -62,7 +70,7 @@ def test_locks_agree_and_stay_lean() -> None:
     run, test = locked("run.txt"), locked("test.txt")
     assert run.items() <= test.items()
     assert locked("build.txt").items() <= run.items()
-    assert {"torch", "vllm", "snakemake-executor-plugin-slurm"}.isdisjoint(test)
+    assert {"torch", "sentence-transformers", "vllm", "snakemake-executor-plugin-slurm"}.isdisjoint(test)
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)

@@ -1,9 +1,11 @@
 """What infer looks at before and around the engine: whose keys, whether it starts, what it says of failures."""
 
+import io
 import json
 
 import pytest
 
+from hopeval.commands import infer
 from hopeval.io import read_records, write_records
 from hopeval.records import Request
 
@@ -65,7 +67,7 @@ def own(inference):
 
 
 def journaled(inference):
-    return [line for path in inference.journal.glob("*") for line in path.read_text().splitlines()]
+    return [line for path in inference.journal.glob("*.jsonl") for line in path.read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -142,3 +144,11 @@ def test_errors_are_printed_with_their_escape_sequences_written_out(inference, m
     assert r"question 'q\x1b[2J': \x1b[31mred\x07" in result.err
     assert "\x1b" not in result.out + result.err
     assert "\x07" not in result.out + result.err
+
+
+def test_waiting_is_told_to_the_log_and_to_the_terminal_beside_it(capsys):
+    terminal = io.StringIO()
+    infer._teller(terminal)("waiting")
+    infer._teller(None)("alone")
+    assert capsys.readouterr().out == "waiting\nalone\n"
+    assert terminal.getvalue() == "waiting\n"

@@ -194,6 +194,12 @@ def test_a_file_appears_whole_in_a_new_folder_with_the_usual_permissions(tmp_pat
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
 
 
+def test_writing_a_file_leaves_the_umask_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It belongs to the whole process: two threads that change it for a moment could leave it at 0.
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+    write_json(tmp_path / "out", {})
+
+
 def test_records_are_plain_json_without_defaults(tmp_path: Path) -> None:
     write_records(tmp_path / "r.jsonl", [Response(key="k", text="é")])
     assert (tmp_path / "r.jsonl").read_text(encoding="utf-8") == '{"key":"k","text":"é"}\n'

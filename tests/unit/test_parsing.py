@@ -24,8 +24,6 @@ def facts(labels: list[str]) -> list[tuple[str, int]]:
         WHOLE,
         f"```json\n{WHOLE}\n```",
         f"Sure! Here is the answer:\n\n{WHOLE}\n\nI hope this helps.",
-        f'<think>\nAalto {{was}} born... {{"answer": "no"}}\n</think>\n\n{WHOLE}',
-        f'the template opened the tag, {{"answer": "no"}}</think>{WHOLE}',
         '{"supporting_facts": [2, 4], "answer": " Kuortane "}',
         '{"answer": "Kuortane", "supporting_facts": ["2", "[4]"]}',
         '{"answer": "Kuortane", "supporting_facts": [2, 4, 2]}',
@@ -80,7 +78,6 @@ def test_answers_of_other_kinds_become_text_that_a_file_can_hold(value: str, ans
         '{"reply": "Kuortane"}',
         "{'answer': 'Kuortane'}",
         '{"answer": Kuortane}',
-        "<think>Is it Kuortane? " + WHOLE,
         '{"answer": "Kuortane", "supporting_facts": [2, 4}',
     ],
 )
@@ -114,7 +111,6 @@ def test_an_empty_text_is_said_to_be_empty() -> None:
         ("Kuortane\nSentences: 2, 4", *KUORTANE),
         ("yes", "yes", []),
         ('Answer: "yes"', "yes", []),
-        ("<think>\nhm\n</think>\nKuortane", "Kuortane", []),
     ],
 )
 def test_plain_text_is_read_tolerantly(text: str, answer: str, labels: list[str]) -> None:

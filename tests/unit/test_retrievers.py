@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from hopeval.config import parse_retriever
 from hopeval.errors import InputError
 from hopeval.io import write_records
-from hopeval.records import Passage, Question
-from hopeval.retrievers.base import PassageStore
+from hopeval.passages import PassageStore
+from hopeval.records import Hit, Passage, Question
 from hopeval.retrievers.bm25 import BM25Retriever
+from hopeval.retrievers.found import Texts
 from hopeval.retrievers.given import GivenRetriever
 from hopeval.retrievers.gold import GoldRetriever
 from hopeval.retrievers.none import NoneRetriever
@@ -28,19 +30,23 @@ Store = Callable[..., PassageStore]
 def store(tmp_path: Path) -> Store:
     """Makes a store of passages from texts; ids and titles are given, or p0, p1, …"""
 
-    def make(*texts: str, titles: tuple[str, ...] | None = None) -> PassageStore:
+    def make(*texts: str, titles: tuple[str, ...] | None = None, ids: tuple[str, ...] | None = None) -> PassageStore:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
         names = titles or tuple(f"p{i}" for i in range(len(texts)))
-        write_records(path, [Passage(id=n, title=n, sentences=[t]) for n, t in zip(names, texts, strict=True)])
+        passages = zip(ids or names, names, texts, strict=True)
+        write_records(path, [Passage(id=i, title=n, sentences=[t]) for i, n, t in passages])
         return PassageStore(path)
 
     return make
 
 
 def bm25(corpus: PassageStore, *texts: str, depth: int = 5, **settings: Any) -> list[list[tuple[str, float]]]:
-    retriever = BM25Retriever(parse_retriever({"kind": "bm25", **settings}), corpus, corpus)
-    found = retriever.retrieve([Question(id=text, text=text) for text in texts], depth)
-    return [[(passage.id, passage.score) for passage in passages] for passages in found]
+    section = parse_retriever({"kind": "bm25", **settings})
+    with TemporaryDirectory() as folder:
+        BM25Retriever.build(section, corpus, Path(folder))
+        retriever = BM25Retriever(section, corpus, corpus, index=Path(folder))
+        found = retriever.retrieve([Question(id=text, text=text) for text in texts], depth)
+    return [[(hit.id, hit.score) for hit in hits] for hits in found]
 
 
 def ids(corpus: PassageStore, text: str, **settings: Any) -> list[str]:
@@ -51,21 +57,21 @@ def test_given_are_a_questions_own_paragraphs_in_order(store: Store) -> None:
     own = store("a", "b", "c")
     questions = [Question(id="1", text="?", passages=["p2", "p0"]), Question(id="2", text="?")]
     found = GivenRetriever(None, own, store("x")).retrieve(questions, 0)
-    assert [[p.title for p in passages] for passages in found] == [["p2", "p0"], []]
+    assert [[hit.id for hit in hits] for hits in found] == [["p2", "p0"], []]
 
 
 def test_gold_are_the_titles_of_the_supporting_facts(store: Store) -> None:
-    own, corpus = store("own", titles=("A",)), store("other A", "B", titles=("A", "B"))
+    own, corpus = store("own", titles=("A",), ids=("own A",)), store("other A", "B", titles=("A", "B"))
     facts = [("B", 0), ("A", 1), ("A", 0), ("Nowhere", 0)]
     questions = [
-        Question(id="1", text="?", passages=["A"], supporting_facts=facts),
+        Question(id="1", text="?", passages=["own A"], supporting_facts=facts),
         Question(id="2", text="?", supporting_facts=facts[1:]),
         Question(id="3", text="?"),
     ]
     found = GoldRetriever(None, own, corpus).retrieve(questions, 0)
-    assert [[(p.title, p.text) for p in passages] for passages in found] == [
-        [("B", "B"), ("A", "own")],  # its own paragraph before the corpus's of the same title
-        [("A", "other A")],
+    assert [[hit.id for hit in hits] for hits in found] == [
+        ["B", "own A"],  # its own paragraph before the corpus's of the same title
+        ["A"],
         [],
     ]
 
@@ -76,7 +82,16 @@ def test_none_is_nothing(store: Store) -> None:
 
 def test_a_missing_paragraph_is_named(store: Store) -> None:
     with pytest.raises(InputError, match=r"jsonl: no passage has the id 'gone'; run prepare again"):
-        GivenRetriever(None, store("a"), store()).retrieve([Question(id="1", text="?", passages=["gone"])], 0)
+        Texts(store("a"), store()).ranked(Hit("gone"))
+
+
+def test_a_file_that_is_both_own_paragraphs_and_corpus_is_opened_once(store: Store) -> None:
+    own, other = store("a").path, store("b", titles=("q0",)).path
+    for texts in (Texts.opened(own, own), Texts.opened(own, None)):
+        assert texts.own is texts.corpus
+    texts = Texts.opened(own, other)
+    assert [texts.title(Hit(name)) for name in ("p0", "q0")] == ["p0", "q0"]
+    assert texts.ranked(Hit("q0", 2.0)).score == 2.0
 
 
 # BM25
@@ -121,6 +136,14 @@ def test_every_method_finds_the_passage_with_the_rare_word(store: Store, method:
     assert ids(corpus, "pear", method=method)[0] == "p1"
 
 
+@pytest.mark.parametrize("method", ["lucene", "robertson", "atire", "bm25l", "bm25+"])
+def test_no_method_finds_what_shares_no_term(store: Store, method: str) -> None:
+    corpus = store("red apple", "green pear", "apple pie", "old house", "blue sea")
+    assert ids(corpus, "pear", method=method) == ["p1"]
+    assert set(ids(corpus, "apple pear", method=method)) == {"p0", "p1", "p2"}
+    assert ids(corpus, "zebra", method=method) == []
+
+
 def test_bm25_without_anything_to_search_is_told(store: Store) -> None:
     with pytest.raises(InputError, match=r"holds no passages, so bm25 has nothing to search; set dataset.corpus"):
         bm25(store(), "apple")
@@ -157,6 +180,7 @@ def test_the_store_finds_passages_by_place_and_id(write: Any) -> None:
     assert [passage.id for passage in store] == ["é0", "é1", "é2"]
     assert store[1] == store.by_id("é1") == Passage(id="é1", title="T", sentences=["\u2028"])
     assert len(list(store)) == 3
+    assert (store.id(2), store.title("é2"), "é2" in store, "é3" in store) == ("é2", "T", True, False)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +189,10 @@ def test_the_store_finds_passages_by_place_and_id(write: Any) -> None:
         (b'{"id": "a", "title": "T"}', "missing required field `sentences`; a passage is {id, title, sentences}"),
         (b'{"id": "a", "title": "T", "sentences": "text"}', "Expected `array`, got `str` - at `$.sentences`"),
         (b'{"id": "a", "title": "\xff", "sentences": []}', "invalid start byte"),
-        (b'{"id": "first", "title": "T", "sentences": []}', "passage id 'first' comes twice; make ids unique"),
+        (
+            b'{"id": "first", "title": "T", "sentences": []}',
+            "passage id 'first' was already used on line 1; ids must be unique",
+        ),
         (b'{"id": "a"', "truncated"),
     ],
 )

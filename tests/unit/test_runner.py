@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hopeval.asking import Policy
 from hopeval.engines.base import Completion, Engine, EngineFailed, RequestFailed, Setup
 from hopeval.errors import HopevalError
 from hopeval.io import read_records
 from hopeval.journal import Journal
 from hopeval.records import Message, Request, Response
-from hopeval.runner import Job, answer, chains
+from hopeval.runner import Job, answer, chains, split_reasoning
 
 
 class Witness(Engine):
@@ -66,10 +67,12 @@ def raises(error):
     return act
 
 
-def run(requests, engine, folder, on_response=lambda response: None, **job):
+def run(requests, engine, folder, on_response=lambda response: None, policy=None, **job):
     async def main():
         with Journal(folder, "1-of-1") as journal:
-            return await answer(requests, engine, journal, Job("1-of-1", "witness", **job), on_response)
+            return await answer(
+                requests, engine, journal, Job("1-of-1", "witness", policy=Policy(**policy or {}), **job), on_response
+            )
 
     return asyncio.run(asyncio.wait_for(main(), 60))
 
@@ -154,7 +157,7 @@ async def wait_for_what_was_cancelled():
         pytest.param(raises(ZeroDivisionError("by zero")), "ZeroDivisionError: by zero", id="own error"),
         pytest.param(raises(TimeoutError("socket")), "TimeoutError: socket", id="own timeout is not ours"),
         pytest.param(raises(RequestFailed("half \ud800")), "half ?", id="words that UTF-8 cannot hold"),
-        pytest.param(never, "no answer within 0.3 s (timeout_s)", id="no answer"),
+        pytest.param(never, "no answer within 1 s (timeout_s)", id="no answer"),
         pytest.param(wait_for_what_was_cancelled, "CancelledError: ", id="cancelled inside the engine"),
         pytest.param(lambda: "x", "TypeError: complete() must return a Completion, found str", id="no completion"),
         pytest.param(lambda: Completion(None), "ValidationError: Expected `str`, got `null` - at `$[0]`", id="no text"),
@@ -168,13 +171,43 @@ async def wait_for_what_was_cancelled():
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_failure_costs_that_request_only(act, error, concurrency, tmp_path, capfd):
     requests = requests_of([1, 1, 2, 1])
-    responses = run(requests, Witness(concurrency, at("q1", act)), tmp_path, timeout_s=0.3)
+    responses = run(requests, Witness(concurrency, at("q1", act)), tmp_path, policy={"timeout_s": 1.0})
     (failed,) = (response for response in responses if response.error is not None)
     assert (failed.key, failed.error, failed.text) == (requests[1].key, error, "")
     assert sorted(response.key for response in responses) == [request.key for request in requests]
     assert set(kept(requests, tmp_path)) == {request.key for request in requests} - {failed.key}
     own = ("ZeroDivision", "TimeoutError", "Cancelled", "TypeError", "Validation")
     assert ("Traceback" in capfd.readouterr().err) == error.startswith(own)
+
+
+@pytest.mark.parametrize(
+    ("completion", "reasoning", "text"),
+    [
+        (Completion("Kuortane"), "", "Kuortane"),
+        (Completion("<think>\nHm {was}.\n</think>\n\nKuortane"), "Hm {was}.", "Kuortane"),
+        (Completion("\n <think>Hm.</think>Kuortane"), "Hm.", "Kuortane"),
+        (Completion("the template opened the tag</think>Kuortane"), "the template opened the tag", "Kuortane"),
+        (Completion("<think></think>Kuortane"), "", "Kuortane"),
+        (Completion("<think>cut off in the mid"), "cut off in the mid", ""),
+        (Completion("<think>"), "", ""),
+        (Completion("a</think>b</think>Kuortane"), "a</think>b", "Kuortane"),
+        (Completion("Kuortane <think>hm"), "", "Kuortane <think>hm"),
+        (Completion("Kuortane", reasoning="told apart by the engine"), "told apart by the engine", "Kuortane"),
+        (Completion("<think>x</think>Kuortane", reasoning="by the engine"), "by the engine", "Kuortane"),
+        (Completion("Kuortane", reasoning="half \ud83d"), "half ?", "Kuortane"),
+    ],
+)
+def test_thinking_is_kept_apart_from_the_answer(completion, reasoning, text, tmp_path):
+    (response,) = run(requests_of([1]), Witness(behave=lambda request: completion), tmp_path)
+    assert (response.reasoning, response.text) == (reasoning, text)
+    assert kept(requests_of([1]), tmp_path)[response.key] == response
+
+
+@pytest.mark.parametrize("piece", ["<think>", "</think>", "<think></think>", "< think>", "\n"])
+def test_hostile_thinking_of_100_kilobytes_is_no_trouble(piece):
+    reasoning, text = split_reasoning(piece * (100_000 // len(piece)))
+    assert "</think>" not in text
+    assert len(reasoning) + len(text) <= 100_000
 
 
 def test_half_a_surrogate_pair_in_an_answer_is_replaced_and_kept(tmp_path):
@@ -289,7 +322,7 @@ def test_no_engine_is_opened_for_an_empty_shard(inference):
     assert (result.code, result.err) == (0, "")
     assert inference.output.read_bytes() == b""
     assert inference.called() == []
-    assert not inference.journal.exists()
+    assert not list(inference.journal.glob("*.jsonl"))
 
 
 def test_no_engine_is_opened_nor_device_leased_when_all_is_journaled(inference, requests):
@@ -300,7 +333,7 @@ def test_no_engine_is_opened_nor_device_leased_when_all_is_journaled(inference, 
     result = inference.run(requests, inference.settings("DeviceEngine", gpus=1), CUDA_VISIBLE_DEVICES="")
     assert (result.code, inference.called()) == (0, ["start", "end"])
     assert inference.output.read_bytes() == first
-    assert len(list(inference.journal.iterdir())) == 1
+    assert len(list(inference.journal.glob("*.jsonl"))) == 1
 
 
 @pytest.mark.parametrize(("allowed", "code"), [(0, 1), (1, 1), (2, 0)])
@@ -340,7 +373,7 @@ def test_key_that_comes_twice_is_asked_once_for_the_first_question(inference, re
 def test_damaged_journal_line_is_told_and_asked_again(inference, requests):
     reader = inference.settings("CountingEngine")
     assert inference.run(requests, reader).code == 0
-    (file,) = inference.journal.iterdir()
+    (file,) = inference.journal.glob("*.jsonl")
     file.write_bytes(file.read_bytes()[:-20])
     result = inference.run(requests, reader)
     assert result.code == 0
@@ -350,6 +383,7 @@ def test_damaged_journal_line_is_told_and_asked_again(inference, requests):
 
 
 OWN = """
+from hopeval.asking import Policy
 from hopeval.engines.base import Completion, Engine, EngineFailed
 
 class Broken(Engine):

@@ -14,7 +14,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
 
 def documented():
-    for name in ("README.md", "docs/configuration.md"):
+    for name in ("README.md", "docs/configuration.md", "docs/readers.md", "docs/retrieval.md"):
         for block in re.findall(r"^```yaml\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL):
             yield pytest.param(yaml.safe_load(block), id=name)
 
@@ -67,7 +67,7 @@ def test_overlays_are_valid(overlay):
         {"readers": {"smollm2": {"gpu": 1}}},
         {"readers": {"smollm2": {"share": 9}}},
         {"readers": {"smollm2": {"sampling": {"temperature": "hot"}}}},
-        {"readers": {"smollm2": {"engine": "vllm"}}},
+        {"readers": {"smollm2": {"engine": "vlm"}}},
         {"experiments": "some"},
     ],
     ids=str,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from hopeval.io import write_records
@@ -26,16 +27,17 @@ GOLD = [{**row, "supporting_facts": [["A", 0], ["B", 1]], "context": []} for row
 ANSWERS = {"right": "Paris", "read": "no", "lost": "Athens", "cut but right": "Prag"}
 OFFICIAL = {"answer": ANSWERS, "sp": {key: [["A", 0], ["B", 1]] for key in ANSWERS}}
 STATUSES = {"cut": "truncated", "odd": "unparsable", "failed": "error", "gone": "missing", "cut but right": "truncated"}
-OUTCOMES = {
-    "right": "right",
-    "read": "reader missed",
-    "lost": "retrieval missed",
-    "cut": "format",
-    "odd": "format",
-    "failed": "error",
-    "gone": "missing",
-    "cut but right": "right",
+CELLS = {
+    "right": "all/right",
+    "read": "all/wrong",
+    "lost": "some/wrong",
+    "cut": "all/truncated",
+    "odd": "all/unparsable",
+    "failed": "all/error",
+    "gone": "all/missing",
+    "cut but right": "all/right",
 }
+NOBODY = {"right": 0, "wrong": 0, "unparsable": 0, "truncated": 0, "error": 0, "missing": 0}
 
 
 @pytest.fixture
@@ -76,10 +78,16 @@ def test_the_twelve_official_numbers_are_printed(score: Any) -> None:
     assert {name: metrics[name] for name in METRICS} == printed
 
 
-def test_each_question_has_an_outcome(score: Any, details: Any) -> None:
+def test_each_question_is_in_one_cell(score: Any, details: Any) -> None:
     _, metrics, table = score(GOLD, OFFICIAL, *details)
-    assert {identifier: row["outcome"] for identifier, row in table.items()} == OUTCOMES
-    assert metrics["outcomes"] == {name: list(OUTCOMES.values()).count(name) for name in set(OUTCOMES.values())}
+    assert {identifier: row["cell"] for identifier, row in table.items()} == CELLS
+    assert metrics["cells"] == {
+        "all": {"right": 2, "wrong": 1, "unparsable": 1, "truncated": 1, "error": 1, "missing": 1},
+        "some": {**NOBODY, "wrong": 1},
+        "none": NOBODY,
+    }
+    assert metrics["coverage"] == 4 / 8
+    assert metrics["gold_retrieved"] == pytest.approx((7 + 1 / 2) / 8)
     assert metrics["counts"] == {"ok": 3, "truncated": 2, "unparsable": 1, "error": 1, "missing": 1}
     assert (metrics["questions"], metrics["scored"], metrics["unknown_labels"]) == (8, 8, 3)
     assert metrics["all_gold_retrieved"] == 7 / 8
@@ -88,8 +96,10 @@ def test_each_question_has_an_outcome(score: Any, details: Any) -> None:
 def test_without_records_what_is_predicted_is_ok_and_the_rest_is_missing(score: Any) -> None:
     _, metrics, table = score()
     assert metrics["counts"] == {"ok": 4, "truncated": 0, "unparsable": 0, "error": 0, "missing": 4}
-    assert table["lost"]["outcome"] == "reader missed"  # without contexts nobody can say that retrieval did
+    assert table["lost"]["cell"] == "unknown/wrong"  # without contexts nobody can say that retrieval missed
+    assert metrics["cells"]["unknown"] == {**NOBODY, "right": 2, "wrong": 2, "missing": 4}
     assert metrics["all_gold_retrieved"] is None
+    assert metrics["retrieval"] == {}
 
 
 def test_passages_beyond_top_k_and_those_left_out_were_not_in_the_prompt(
@@ -106,20 +116,98 @@ def test_passages_beyond_top_k_and_those_left_out_were_not_in_the_prompt(
     assert retrieved("--top-k", 2) == 5 / 8
 
 
+def test_a_table_holds_any_text_and_its_scores_come_back(score: Any, tmp_path: Path) -> None:
+    texts = ["\r", "a\rb", "a\r\nb", "\n", '"', ",\r,", "'", " ", "=1+1"]
+    gold = [{**GOLD[0], "_id": f"id{text}", "question": text, "answer": "Rome"} for text in texts]
+    answers = {row["_id"]: row["question"] if i % 2 else "Rome" for i, row in enumerate(gold)}
+    _, _, table = score(gold, {"answer": answers, "sp": {}})
+    assert {key: (row["question"], row["answer"]) for key, row in table.items()} == {
+        row["_id"]: (row["question"], answers[row["_id"]]) for row in gold
+    }
+    read = pd.read_csv(tmp_path / "questions.csv", keep_default_na=False, dtype={"id": str})
+    assert read["id"].to_list() == list(answers)
+    assert read["em"].to_list() == [float(answer == "Rome") for answer in answers.values()]
+
+
+def test_half_a_character_is_no_reason_to_lose_a_table(score: Any) -> None:
+    _, _, table = score(GOLD, {"answer": {**ANSWERS, "lost": "a\ud800b"}, "sp": {}})
+    assert table["lost"]["answer"] == "a?b"
+
+
 def test_breakdowns_are_means_over_their_questions(score: Any, details: Any) -> None:
     _, metrics, _ = score(GOLD, OFFICIAL, *details)
     assert {name: row["questions"] for name, row in metrics["by_type"].items()} == {"bridge": 6, "comparison": 1}
     assert metrics["by_type"]["bridge"]["em"] == pytest.approx(2 / 6)
     assert {name: row["em"] for name, row in metrics["by_level"].items()} == {"easy": 1, "hard": pytest.approx(1 / 7)}
     assert {name: row["questions"] for name, row in metrics["by_all_gold_retrieved"].items()} == {"false": 1, "true": 7}
-    assert list(metrics["by_level"]["easy"]) == ["questions", *METRICS]
+    assert list(metrics["by_level"]["easy"]) == ["questions", *METRICS, "intervals", "cells"]
+    assert {name: row["questions"] for name, row in metrics["by_answer_kind"].items()} == {"span": 7, "yes/no": 1}
+    assert {name: row["questions"] for name, row in metrics["by_hops"].items()} == {"2": 8}
+    for breakdown in ("by_type", "by_level", "by_hops", "by_answer_kind", "by_all_gold_retrieved"):
+        for row in metrics[breakdown].values():
+            assert sum(sum(cells.values()) for cells in row["cells"].values()) == row["questions"]
+            low, high = row["intervals"]["em"]
+            assert 0 <= low <= row["em"] <= high <= 1
 
 
-def test_intervals_hold_their_means(score: Any) -> None:
+def test_hops_are_the_gold_passages_where_they_are_named(score: Any) -> None:
+    four = {**GOLD[0], "_id": "four", "supporting_facts": [["A", 0], ["B", 0], ["C", 1], ["D", 0], ["D", 1]]}
+    unnamed = {key: value for key, value in {**GOLD[1], "_id": "unnamed"}.items() if key != "supporting_facts"}
+    _, metrics, table = score([*GOLD, four, unnamed])
+    assert {name: row["questions"] for name, row in metrics["by_hops"].items()} == {"2": 8, "4": 1}
+    assert table["unnamed"]["hops"] == ""
+
+
+def test_intervals_hold_their_means(score: Any, details: Any) -> None:
     printed, metrics, _ = score()
     assert list(metrics["intervals"]) == list(METRICS)
     for name, (low, high) in metrics["intervals"].items():
         assert 0 <= low <= printed[name] <= high <= 1
+    _, metrics, _ = score(GOLD, OFFICIAL, *details)
+    assert {"all_gold_retrieved", "gold_retrieved", "recall@5", "mrr@10", "ndcg@10"} <= set(metrics["intervals"])
+    for name, value in metrics["retrieval"].items():
+        low, high = metrics["intervals"][name]
+        assert 0 <= low <= value <= high <= 1
+
+
+def test_an_interval_at_the_end_of_the_range_has_a_width(score: Any) -> None:
+    # Nobody has a whole set of facts right, everybody's answer is: 0 of 8 leaves room for 1 - 0.025^(1/8) = 36.9 %.
+    answers = {row["_id"]: row["answer"] for row in GOLD}
+    _, metrics, _ = score(GOLD, {"answer": answers, "sp": {key: [["X", 9]] for key in answers}})
+    assert metrics["intervals"]["sp_em"] == [0, pytest.approx(0.3694, abs=1e-4)]
+    assert metrics["intervals"]["em"] == [pytest.approx(1 - 0.3694, abs=1e-4), 1]
+
+
+def test_retrieval_metrics_are_those_of_the_retriever(
+    score: Any, details: Any, hopeval: Any, write: Any, tmp_path: Path
+) -> None:
+    rows = [{**row, "context": [["C", ["x"]], ["A", ["x", "y"]], ["B", ["x", "y"]]]} for row in GOLD]
+    hopeval("prepare", "--questions", write("dev.json", rows), "--output", tmp_path / "records")
+    files = ["--questions", tmp_path / "records" / "questions.jsonl"]
+    given = ["--retriever", "given", "--settings", '{"kind": "given"}', "--passages"]
+    outputs = ["--output", tmp_path / "given.jsonl", "--metrics", tmp_path / "given.json"]
+    outputs += ["--run-file", tmp_path / "given.trec"]
+    hopeval("retrieve", *files, *given, tmp_path / "records" / "passages.jsonl", *outputs)
+    _, metrics, _ = score(rows, OFFICIAL, "--contexts", tmp_path / "given.jsonl")
+    expected = json.loads((tmp_path / "given.json").read_text())
+    assert metrics["retrieval"] == {name: expected[name] for name in metrics["retrieval"]}
+    assert metrics["retrieval"]["mrr@10"] == 0.5
+
+
+def test_near_misses_are_counted_and_marked(score: Any) -> None:
+    answers = {
+        "right": "Paris",
+        "read": "Yes, they are",
+        "lost": "Rome Italy",
+        "cut": "in the town of Bonn by the Rhine",
+    }
+    _, metrics, table = score(GOLD, {"answer": {**answers, "odd": "Bergen"}, "sp": {}})
+    assert {key: row["near_miss"] for key, row in table.items() if row["near_miss"]} == {
+        "read": "contains",
+        "lost": "close",
+        "cut": "contains",
+    }
+    assert metrics["near_misses"] == {"close": 1, "contains": 2}
 
 
 def test_gold_of_answers_alone_says_nothing_of_supporting_facts(score: Any) -> None:
@@ -138,9 +226,10 @@ def test_a_test_set_without_answers_has_counts_but_no_scores(score: Any, details
     gold = [{key: row[key] for key in ("_id", "question", "context")} for row in GOLD]
     printed, metrics, table = score(gold, OFFICIAL, *details)
     assert printed == dict.fromkeys(METRICS)
-    assert (metrics["scored"], metrics["outcomes"], metrics["intervals"], metrics["by_type"]) == (0, {}, {}, {})
+    assert (metrics["scored"], metrics["intervals"], metrics["by_type"]) == (0, {}, {})
+    assert metrics["cells"] == dict.fromkeys(("all", "some", "none"), NOBODY)
     assert metrics["counts"]["truncated"] == 2
-    assert (table["right"]["answer"], table["right"]["outcome"], table["right"]["em"]) == ("Paris", "", "")
+    assert (table["right"]["answer"], table["right"]["cell"], table["right"]["em"]) == ("Paris", "", "")
 
 
 def test_a_repeated_id_counts_as_often_as_it_comes(score: Any) -> None:

@@ -89,3 +89,13 @@ def test_a_bad_request_is_named_with_its_line(tmp_path: Path, write: Any, refuse
         assert f"{path}:2: " in message
         assert said in message
         assert not (tmp_path / "1.jsonl").exists()
+
+
+def test_chunks_of_an_earlier_division_are_taken_back(write, hopeval, tmp_path):
+    requests = write("requests.jsonl", lines=[{"question_id": "a"}, {"question_id": "b"}])
+    folder = tmp_path / "shards"
+    old = [folder / f"{i}-of-3.jsonl" for i in (1, 2, 3)]
+    new = [folder / f"{i}-of-2.jsonl" for i in (1, 2)]
+    for paths in (old, new):
+        hopeval("shard", "--requests", requests, "--journal", tmp_path / "journal", "--output", *paths)
+    assert sorted(folder.iterdir()) == new

@@ -33,6 +33,7 @@ def test_every_file_is_there_and_a_second_run_has_nothing_to_do(place, fake):
     assert all(name in board for name in names)
     assert board.index("given.cited.first") < board.index("bm25@1.cited.first") < board.index("none.cited.first")
     assert "leaderboard.csv" in board
+    assert "report.html" in board
 
     place.asked()
     assert place.do().nothing_to_do
@@ -41,9 +42,18 @@ def test_every_file_is_there_and_a_second_run_has_nothing_to_do(place, fake):
 
 
 def assert_all_files(place, experiments, shards, retrievers):
-    expected = {"questions.jsonl", "passages.jsonl", "skipped.jsonl", "dataset.json", "leaderboard.csv"}
-    expected |= {"provenance.json"}
+    expected = {
+        "questions.jsonl",
+        "passages.jsonl",
+        "passages.jsonl.index",
+        "skipped.jsonl",
+        "dataset.json",
+        "leaderboard.csv",
+    }
+    expected |= {"provenance.json", "report.html", "comparisons.csv", "recall.csv"}
+    expected |= {f"leaderboard.{form}" for form in ("md", "tex", "svg", "png")} | {"recall.svg", "recall.png"}
     expected |= {f"contexts/{name}.{end}" for name in retrievers for end in ("jsonl", "metrics.json")}
+    expected |= {f"runs/{name}.trec" for name in retrievers} | {"indexes/bm25.json"}
     for reader, n in shards.items():
         expected |= {f"readers/{reader}/{name}.jsonl" for name in ("requests", "responses")}
         names = [f"{i}-of-{n}.jsonl" for i in range(1, n + 1)]

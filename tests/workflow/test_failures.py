@@ -18,7 +18,8 @@ def test_the_others_finish_and_it_alone_runs_again(place, fake):
     assert "q5" in (folder / "shards" / f"{failed}.jsonl").read_text()
 
     # The end of the log is on the screen, and says which shard, which question and why.
-    log = run.output.split(f"Logfile results/tiny/logs/infer/reader/{failed}.log:")[1]
+    log = run.output.split(f"shard {failed} of reader reader failed")[1]
+    assert f"results/tiny/logs/infer/reader/{failed}.log" in log
     assert re.search(rf"shard {failed} of reader 'reader': 1 of \d requests failed", log)
     assert "q5: the engine was told to fail" in log
     assert "Traceback" not in run.output

@@ -87,8 +87,8 @@ rule both:
     for folder, shards in ((results, 2), (elsewhere, 1)):
         names = [path.name for path in (folder / "readers/reader/responses").iterdir()]
         assert sorted(names) == [f"{i}-of-{shards}.jsonl" for i in range(1, shards + 1)]
-        assert len(list((folder / "readers/reader/journal").iterdir())) == shards
-        assert "given.cited.reader,2,1.0," in (folder / "leaderboard.csv").read_text()
+        assert len(list((folder / "readers/reader/journal").glob("*.jsonl"))) == shards
+        assert "1,given.cited.reader,given,,cited,reader,2,1.0," in (folder / "leaderboard.csv").read_text()
     here = sorted(path.name for path in place.folder.iterdir() if not path.name.startswith("."))
     assert here == ["Snakefile", "both.done", "calls.txt", "mine.yaml", "questions.json", "results", "sub"]
     assert place.do(snakefile="Snakefile", config=None).nothing_to_do
@@ -105,7 +105,10 @@ def test_from_github(place, checkout, fake, tmp_path):
     as_snakefile = {"snakefile": "gh:owner/hopeval@v1", "profile": None, "environment": remote}
     run = place.do(**as_snakefile)
     assert run.jobs["infer"] == 2
-    assert "bm25@2.cited.reader,2," in (place.folder / "results" / "sample" / "leaderboard.csv").read_text()
+    assert (
+        "1,bm25@2.cited.reader,bm25,2,cited,reader,2,"
+        in (place.folder / "results" / "sample" / "leaderboard.csv").read_text()
+    )
     assert place.do(**as_snakefile).nothing_to_do
 
     config = yaml.safe_load((place.folder / "mine.yaml").read_text())

@@ -8,12 +8,13 @@ import pytest
 RESPONSES = "results/tiny/readers/reader/responses.jsonl"
 READING = "own_engines:ReadingEngine"
 RETRIEVER = """
-from hopeval.retrievers.base import Retriever, ranked
+from hopeval.records import Hit
+from hopeval.retrievers.base import Retriever
 
 
 class First(Retriever):
     def retrieve(self, questions, depth):
-        found = [[ranked(self.own.by_id(i)) for i in question.passages] for question in questions]
+        found = [[Hit(i) for i in question.passages] for question in questions]
         return [passages[:depth] for passages in found]
 """
 ENGINE = """
@@ -79,6 +80,21 @@ def test_corpus_replaced_by_an_older_one_is_searched(place, fake):
     place.do(RESPONSES)
     assert titles(place, "bm25") == [["Behind"]] * 2
     assert len(set(place.asked()) - set(first)) == 2
+
+
+def test_queries_beside_judgements_that_are_replaced_are_read(place, fake):
+    folder = place.folder / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "Who?"}\n{"_id": "q2", "text": "When?"}\n')
+    (folder / "corpus.jsonl").write_text('{"_id": "p1", "title": "A", "text": "It is."}\n')
+    qrels = folder / "qrels" / "test.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\nq1\tp1\t1\n")
+    place.configure(dataset={"questions": "beir/qrels/test.tsv", "corpus": "beir/corpus.jsonl"}, reader=fake())
+    place.do("results/tiny/questions.jsonl")
+    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "Where?"}\n')
+    make_old(folder / "queries.jsonl")
+    place.do("results/tiny/questions.jsonl")
+    assert [question["text"] for question in place.read("questions.jsonl")] == ["Where?"]
 
 
 def test_edited_retriever_of_ones_own_retrieves_and_asks_again(place, fake):

@@ -32,8 +32,11 @@ def test_edited_touched_and_moved_checkouts_and_settings(place, own_checkout, fa
 
     append(package / "metrics" / "hotpotqa.py", "# edited\n")
     run = place.do()
-    assert {"score", "report"} <= set(run.jobs)
+    assert {"score", "leaderboard", "report"} <= set(run.jobs)
     assert not {"prepare", "retrieve", "plan", "infer", "merge", "predict"} & set(run.jobs)
+
+    append(package / "report" / "page" / "style.css", "/* edited */\n")
+    assert place.do().jobs == {"report": 1}
 
     append(package / "runner.py", "# edited\n")
     run = place.do(RESPONSES)

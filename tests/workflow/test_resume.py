@@ -111,7 +111,7 @@ def test_damaged_files(place, fake):
     whole = responses.read_text()
 
     # A torn last line in the journal, and the responses gone: that one is asked again.
-    journal = next((place.results / "readers/reader/journal").glob("1-of-2.*"))
+    journal = next((place.results / "readers/reader/journal").glob("1-of-2.*.jsonl"))
     torn = journal.read_text().splitlines()[-1]
     os.truncate(journal, journal.stat().st_size - len(torn) // 2)
     responses.unlink()

@@ -14,10 +14,16 @@ PACKAGE = "hopeval"
 
 
 def code_digest(library: Path, verb: str, *modules: str) -> str:
-    """SHA-256 in hex over the code of a verb and of further modules (``hopeval.engines.llamacpp``)."""
+    """SHA-256 in hex over the code of a verb and of further modules (``hopeval.engines.llamacpp``).
+
+    A template, style or script that lies beside one of its modules is part of it.
+    """
+    found = closure(library, f"{PACKAGE}.commands.{verb}", *modules)
+    files = {name: _path(library, name) for name in found}
+    files |= {file.name: file for path in list(files.values()) for file in _beside(path)}
     digest = hashlib.sha256()
-    for name in closure(library, f"{PACKAGE}.commands.{verb}", *modules):
-        digest.update(name.encode() + b"\0" + _path(library, name).read_bytes() + b"\0")
+    for name, path in files.items():
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -31,6 +37,10 @@ def closure(library: Path, *modules: str) -> list[str]:
             found.add(name)
             waiting += _imports(_path(library, name), library)
     return sorted(found)
+
+
+def _beside(path: Path) -> list[Path]:
+    return sorted(file for file in path.parent.iterdir() if file.suffix in (".css", ".html", ".js"))
 
 
 @cache

@@ -8,191 +8,76 @@ import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from hopeval.errors import ConfigError
 from hopeval.mistakes import mistakes
+from hopeval.readers import (
+    CustomReader,
+    HubFile,
+    LlamaCppReader,
+    OpenAIReader,
+    Prices,
+    Reader,
+    Sampling,
+    Serve,
+    VLLMReader,
+)
+from hopeval.retrieval import (
+    KINDS,
+    RETRIEVERS,
+    Faiss,
+    Retriever,
+    mistaken_bases,
+    mistaken_readers,
+    mistaken_searchers,
+    top_ks,
+)
+from hopeval.sections import Prompt, Section
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 """Names of datasets, retrievers and prompts: they become file names and parts of experiment names."""
 READER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """A reader's name comes last in an experiment's, so it may hold dots (``llama-3.1-8b``)."""
-CUSTOM = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
-"""A class of the user's own, as ``module:Class``."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+class Corpus(Section):
+    """What there is to search. A path or URL alone means the same with all else as it is by default."""
+
+    source: str = Field(
+        description="Path or http(s) URL of HotpotQA's fullwiki dump, BEIR's corpus.jsonl or a passages file: a file, "
+        "plain or packed, a tar or zip archive, or an unpacked folder."
+    )
+    format: Literal["auto", "fullwiki", "beir", "passages"] = "auto"
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="Expected SHA-256 of the file, in lower-case hex."
+    )
 
 
-class Dataset(_Model):
+def _as_section(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+class Dataset(Section):
     """The questions to answer and the passages to retrieve from."""
 
     name: str = Field(pattern=NAME, description="Names the folder under results/.")
     questions: str = Field(
-        description="HotpotQA or contexts file: path or http(s) URL, JSON array or JSON Lines, plain or gzip."
+        description="HotpotQA, contexts or BEIR file: path or http(s) URL, JSON array or JSON Lines, plain or gzip."
     )
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="Expected SHA-256 of the questions file, in lower-case hex."
     )
-    corpus: str | None = Field(
-        None, description="Passages file to retrieve from; without one, all questions' paragraphs pooled."
+    corpus: Annotated[Corpus | None, BeforeValidator(_as_section, json_schema_input_type=str | Corpus | None)] = Field(
+        None, description="What to search: see docs/retrieval.md; without one, all questions' paragraphs pooled."
     )
     max_questions: int | None = Field(None, ge=1, description="Take only the first this many questions.")
-    format: Literal["auto", "hotpotqa", "contexts"] = "auto"
-
-
-class _TopK(_Model):
-    top_k: int | list[int] = Field(
-        5, description="How many passages a prompt gets; a list makes an experiment of each."
-    )
-
-    @field_validator("top_k")
-    @classmethod
-    def _positive_and_distinct(cls, value: int | list[int]) -> int | list[int]:
-        ks = value if isinstance(value, list) else [value]
-        if not ks or min(ks) < 1 or len(set(ks)) < len(ks):
-            raise ValueError("must be a whole number from 1, or a list of such numbers, each once")
-        return value
-
-
-class FixedRetriever(_Model):
-    """``given``: the question's own paragraphs; ``gold``: those with supporting facts; ``none``: closed book."""
-
-    kind: Literal["given", "gold", "none"]
-
-
-class BM25Retriever(_TopK):
-    """BM25 over title and text (Robertson and Zaragoza 2009), by bm25s."""
-
-    kind: Literal["bm25"]
-    method: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = "lucene"
-    k1: float = Field(0.9, ge=0, le=10)
-    b: float = Field(0.4, ge=0, le=1)
-    stemmer: Literal["english"] | None = "english"
-    stopwords: Literal["english"] | None = "english"
-
-
-class CustomRetriever(_TopK):
-    """A retriever of the user's own, ``kind: module:Class``."""
-
-    kind: str = Field(pattern=CUSTOM)
-    options: dict[str, Any] = {}
-
-
-Retriever = Annotated[
-    Annotated[FixedRetriever, Tag("fixed")]
-    | Annotated[BM25Retriever, Tag("bm25")]
-    | Annotated[CustomRetriever, Tag("custom")],
-    Discriminator(
-        lambda value: _tag(value, "kind", {"given": "fixed", "gold": "fixed", "none": "fixed", "bm25": "bm25"})
-    ),
-]
-
-
-class Prompt(_Model):
-    """What a reader is asked, and in what form it is to answer."""
-
-    template: str = Field(description="Jinja template: a path, or the name of a file in workflow/prompts/.")
-    output: Literal["json", "text"] = Field(
-        "json", description="json: a schema that the engine enforces where it can; text: free text, parsed tolerantly."
-    )
-
-
-class Sampling(_Model):
-    """How the next token is chosen. All of it is part of a request's key."""
-
-    temperature: float = Field(0.0, ge=0, le=2)
-    max_tokens: int = Field(128, ge=1, description="Most tokens generated for a request.")
-    seed: int = Field(0, ge=0)
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=1)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    stop: list[str] | None = None
-
-
-class HubFile(_Model):
-    """A model file in a Hugging Face repository, at a fixed revision."""
-
-    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
-    file: str = Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$", description="Path inside the repository.")
-    revision: str = Field(
-        pattern=r"^[\w.-]+$", description="A commit hash keeps the results reproducible; a branch does not."
-    )
-
-
-Model = Annotated[
-    Annotated[str, Tag("path")] | Annotated[HubFile, Tag("hub")],
-    Discriminator(lambda value: "hub" if isinstance(value, Mapping | HubFile) else "path"),
-]
-
-
-class _Reader(_Model):
-    context_window: int = Field(4096, ge=64, description="Tokens of prompt and answer together.")
-    sampling: Sampling = Sampling()
-    options: dict[str, Any] = Field({}, description="Further settings of the engine, by the engine's own names.")
-    shards: int = Field(
-        1, ge=1, description="Into how many jobs the work is split; --set-scatter <reader>=N overrides."
-    )
-    threads: int = Field(1, ge=1, description="CPU cores for each shard job.")
-    gpus: int = Field(0, ge=0, description="GPUs for each shard job; only its job sees them.")
-    share: int = Field(1, ge=1, le=8, description="How many jobs share one GPU on one machine.")
-    concurrency: int | None = Field(None, ge=1, description="Requests in flight; without it the engine says.")
-    max_failures: int = Field(0, ge=0, description="A shard with more failed requests than this fails in the end.")
-    timeout_s: float = Field(600.0, gt=0, description="Seconds that one request may take.")
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What, beside the model's own bytes and the sampling, determines an answer."""
-        return {"engine": self.engine, "options": self.options}  # type: ignore[attr-defined]
-
-
-class LlamaCppReader(_Reader):
-    """llama.cpp in process (xllamacpp), for GGUF models on CPUs."""
-
-    engine: Literal["llamacpp"]
-    model: Model = Field(description="Path of a GGUF file, or {repo, file, revision} on the Hugging Face hub.")
-
-
-class CustomReader(_Reader):
-    """An engine of the user's own, ``engine: module:Class``."""
-
-    engine: str = Field(pattern=CUSTOM)
-    model: str = Field("", description="Handed to the engine; part of every request's key.")
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """As for any reader; the model is known by its name only."""
-        return {**super().identity, "model": self.model}
-
-
-Reader = Annotated[
-    Annotated[LlamaCppReader, Tag("llamacpp")] | Annotated[CustomReader, Tag("custom")],
-    Discriminator(lambda value: _tag(value, "engine", {"llamacpp": "llamacpp"})),
-]
-
-
-def _tag(value: Any, key: str, tags: Mapping[str, str]) -> str | None:
-    """Which model a section is checked against, so that its mistakes are told in that model's terms."""
-    chosen = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
-    if isinstance(chosen, str) and chosen in tags:
-        return tags[chosen]
-    return "custom" if isinstance(chosen, str) and ":" in chosen else None
+    format: Literal["auto", "hotpotqa", "contexts", "beir"] = "auto"
 
 
 _ALTERNATIVES = {
-    "retrievers": ("kind", "given, gold, none, bm25, or module:Class of your own"),
-    "readers": ("engine", "llamacpp, or module:Class of your own"),
+    "retrievers": ("kind", f"{', '.join(KINDS)}, or module:Class of your own"),
+    "readers": ("engine", "llamacpp, vllm, openai, or module:Class of your own"),
 }
 
 
@@ -202,7 +87,22 @@ Experiments = Annotated[
 ]
 
 
-class Config(_Model):
+class Report(Section):
+    """What report.html holds."""
+
+    passages: Literal["auto", "all", "none"] = Field(
+        "auto", description="The passages' text: all, none (titles only), or auto: all of it up to 2,000 questions."
+    )
+
+
+class Tune(Section):
+    """How long ``snakemake tune`` measures."""
+
+    minutes: float = Field(10.0, gt=0, description="Minutes that the readers in use may take together.")
+    repeats: int = Field(3, ge=1, description="How often each good set-up is measured.")
+
+
+class Config(Section):
     """The whole configuration of a run."""
 
     dataset: Dataset
@@ -212,6 +112,14 @@ class Config(_Model):
     experiments: Experiments = Field(
         "all", description="'all', or globs over experiment names: <retriever>[@k].<prompt>.<reader>."
     )
+    container: str = Field(
+        "hopeval.sif", description="Image that jobs run in with --sdm apptainer: a path or a URL; see envs/hopeval.def."
+    )
+    cpu_stages: Literal["local", "submitted"] = Field(
+        "local", description="Where all stages but inference run on a cluster: beside Snakemake, or as jobs."
+    )
+    report: Report = Report()
+    tune: Tune = Tune()
 
 
 class Experiment(NamedTuple):
@@ -229,18 +137,30 @@ def parse_config(values: Mapping[str, Any]) -> Config:
 
     Each line has the key's path, what was found and what would be right.
     """
+    mistaken = _mistaken_names(values)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(mistakes(error, values, _ALTERNATIVES, _keys_beside)) from None
-    unmatched = [
+        raise ConfigError([*mistakes(error, values, _ALTERNATIVES, _keys_beside), *mistaken]) from None
+    mistaken += [
         f"experiments.{i}: {pattern!r} matches no experiment; there are: {_listing(_all_experiments(config))}"
         for i, pattern in enumerate(_patterns(config))
         if not any(fnmatch.fnmatchcase(experiment.name, pattern) for experiment in _all_experiments(config))
     ]
-    if unmatched:
-        raise ConfigError(unmatched)
+    if mistaken:
+        raise ConfigError(mistaken)
     return config
+
+
+def _mistaken_names(values: Any) -> list[str]:
+    """The mistakes in what retrievers are built on and whom they ask, whatever else is wrong."""
+    retrievers, readers = (
+        values.get(key) if isinstance(values, Mapping) else None for key in ("retrievers", "readers")
+    )
+    if not isinstance(retrievers, Mapping):
+        return []
+    mistaken = mistaken_bases(retrievers) or mistaken_searchers(retrievers)
+    return mistaken + (mistaken_readers(retrievers, readers) if isinstance(readers, Mapping) else [])
 
 
 def parse_retriever(values: Any, where: str = "retriever") -> Retriever:
@@ -264,12 +184,6 @@ def experiments(config: Config) -> list[Experiment]:
     """The experiments that the configuration asks for, in the order of its sections."""
     patterns = _patterns(config)
     return [e for e in _all_experiments(config) if any(fnmatch.fnmatchcase(e.name, p) for p in patterns)]
-
-
-def top_ks(retriever: Any) -> list[int | None]:
-    """The values of top-k of a retriever, ascending; [None] when it has no such setting."""
-    value = getattr(retriever, "top_k", None)
-    return sorted(value) if isinstance(value, list) else [value]
 
 
 def _patterns(config: Config) -> list[str]:
@@ -321,11 +235,17 @@ def _keys_beside(path: Sequence[int | str]) -> set[str]:
     """The keys that exist where an unknown one was found, but not the unknown one itself."""
     sections: dict[str, tuple[type[BaseModel], ...]] = {
         "dataset": (Dataset,),
-        "retrievers": (FixedRetriever, BM25Retriever, CustomRetriever),
+        "corpus": (Corpus,),
+        "retrievers": RETRIEVERS,
         "prompts": (Prompt,),
-        "readers": (LlamaCppReader, CustomReader),
+        "readers": (LlamaCppReader, VLLMReader, OpenAIReader, CustomReader),
         "sampling": (Sampling,),
+        "faiss": (Faiss,),
         "model": (HubFile,),
+        "serve": (Serve,),
+        "prices": (Prices,),
+        "report": (Report,),
+        "tune": (Tune,),
     }
     models = next((sections[step] for step in reversed(path[:-1]) if step in sections), (Config,))
     return {key for model in models for key in model.model_fields} - {str(path[-1])}

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NoReturn, Self, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import jsonlines
 import msgspec
 
 from hopeval.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -35,7 +38,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes a private file; what others may read is theirs to say, by the umask.
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -48,6 +51,10 @@ def _umask() -> int:
     return mask
 
 
+# Read once, while there is one thread: to read it is to change it for a moment, for all threads.
+_UMASK = _umask()
+
+
 class RecordWriter:
     """Writes records as JSON Lines to a file that appears when the ``with`` block ends well."""
 
@@ -57,8 +64,13 @@ class RecordWriter:
         self.count = 0
 
     def __enter__(self) -> Self:
-        self._writer = jsonlines.Writer(self._file_to_be.__enter__(), dumps=msgspec.json.encode)
+        self._file = self._file_to_be.__enter__()
+        self._writer = jsonlines.Writer(self._file, dumps=msgspec.json.encode)
         return self
+
+    def tell(self) -> int:
+        """The byte at which the next record begins."""
+        return self._file.tell()
 
     def write(self, record: Any) -> None:
         """Add a record: a struct or a mapping. Raises InputError for what JSON in UTF-8 cannot hold."""
@@ -232,6 +244,15 @@ def _decoded(chunks: Iterable[bytes], path: str | Path) -> Iterator[str]:
 
 def _damaged(path: str | Path, error: Exception) -> InputError:
     return InputError(f"{path}: damaged gzip file ({error}); fetch it again")
+
+
+def write_csv(path: str | Path, table: "pd.DataFrame") -> None:
+    """Write a table without its index. Half a surrogate pair, which UTF-8 cannot hold, becomes ``?``.
+
+    Lines end as in RFC 4180, with CR and LF: a lone CR in a text is then quoted, and ends no row when read.
+    """
+    with atomic_write(path) as file:
+        table.to_csv(file, index=False, lineterminator="\r\n", errors="replace")
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,6 @@ from hopeval.io import open_binary
 from hopeval.records import Response
 
 _KEY_STARTS = len(b'{"key":"')
-_KEY_ENDS = _KEY_STARTS + 64
 _SYNC_EVERY_S = 1.0
 
 
@@ -39,6 +39,8 @@ class Journal:
         self.path = self.folder / f"{shard}.{socket.gethostname()}.{os.getpid()}.{time.time_ns()}.jsonl"
         self._file: BinaryIO | None = None
         self._synced = 0.0
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._sync: Future[None] | None = None
 
     def answered(self, keys: Collection[str]) -> tuple[dict[str, Response], list[Damage]]:
         """The answers to these keys that any job has ever kept, and the lines that could not be read.
@@ -56,7 +58,7 @@ class Journal:
                     if (
                         line.startswith(b'{"key":"')
                         and line.endswith(b"}\n")
-                        and line[_KEY_STARTS:_KEY_ENDS] not in wanted
+                        and line[_KEY_STARTS : line.find(b'"', _KEY_STARTS)] not in wanted
                     ):
                         continue
                     try:
@@ -69,14 +71,17 @@ class Journal:
         return found, damaged
 
     def append(self, response: Response) -> None:
-        """Keep a response. It survives this process at once, and the machine from the next sync on.
+        """Keep a response. It survives this process at once, and the machine from the next sync on, a second
+        later; nobody waits for that.
 
         Raises HopevalError when it cannot be kept, as on a full disk.
         """
         with self._explained():
             self._write(memoryview(msgspec.json.encode(response) + b"\n"))
-            if time.monotonic() - self._synced > _SYNC_EVERY_S:
-                self._sync()
+            if self._file is not None and time.monotonic() - self._synced > _SYNC_EVERY_S:
+                self._check_sync()
+                self._sync = self._syncer.submit(os.fsync, self._file.fileno())
+                self._synced = time.monotonic()
 
     def _write(self, line: memoryview) -> None:
         if self._file is None:
@@ -85,16 +90,18 @@ class Journal:
         while line:  # unbuffered, it may take a part: on a full disk the error comes with the rest
             line = line[self._file.write(line) :]
 
-    def _sync(self) -> None:
-        if self._file is not None:
-            os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
+    def _check_sync(self) -> None:
+        """Raise what went wrong with the last sync; one that takes its time is waited for."""
+        if self._sync is not None:
+            self._sync.result()
 
     def close(self) -> None:
         """Sync and close this job's file. Raises HopevalError when that fails."""
         if self._file is not None:
             with self._explained(), self._file:
-                self._sync()
+                self._syncer.shutdown()  # waits for what is under way
+                self._check_sync()
+                os.fsync(self._file.fileno())
             self._file = None
 
     @contextmanager

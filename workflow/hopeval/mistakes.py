@@ -26,7 +26,7 @@ def mistakes(
     where ``values`` stands in the whole.
     """
     return [
-        _mistake(item, [*prefix, *_real_path(item["loc"], values)], alternatives, keys_beside)
+        _mistake(item, [*prefix, *_real_path(item, values)], alternatives, keys_beside)
         for item in error.errors(include_url=False)
     ]
 
@@ -60,19 +60,26 @@ def _mistake(
             )
         case "string_pattern_mismatch":
             return f"{where}: found {item['input']!r}; must match {item['ctx']['pattern']}"
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{where}: found {item['input']!r}; must be {message.removeprefix('must be ')}"
+        case "secret":
+            return f"{where}: {item['msg']}"
+    message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
+    if not message.startswith("must "):
+        message = f"must be {message}"
+    return (
+        f"{where}: {message}" if isinstance(item["input"], Mapping) else f"{where}: found {item['input']!r}; {message}"
+    )
 
 
-def _real_path(loc: tuple[int | str, ...], values: Any) -> list[int | str]:
+def _real_path(item: Any, values: Any) -> list[int | str]:
     """The path without pydantic's own steps (union tags, type names), by walking along the input."""
     path: list[int | str] = []
-    for step in loc:
+    last = len(item["loc"]) - 1
+    for place, step in enumerate(item["loc"]):
         if isinstance(values, Mapping) and step in values:
             values = values[step]
         elif isinstance(values, list) and isinstance(step, int):
             values = values[step] if step < len(values) else None
-        elif step != loc[-1] or not isinstance(values, Mapping):
+        elif place < last or item["type"] != "missing":
             continue
         path.append(step)
     return [step for step in path if step != "[key]"]

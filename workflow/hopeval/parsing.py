@@ -1,4 +1,4 @@
-"""Model text to answers. Tolerant of dress (fences, chatter, order), strict about substance.
+"""Model text to answers and queries. Tolerant of dress (fences, chatter, order), strict about substance.
 
 Whatever cannot be read is said to be so: nothing is guessed into an answer.
 """
@@ -6,14 +6,12 @@ Whatever cannot be read is said to be so: nothing is guessed into an answer.
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
 from hopeval.records import Status, SupportingFact
 
-# Some chat templates open the tag in the prompt; a thought that was cut off holds no answer yet.
-_THINKING = re.compile(r"\A.*</think>|\A\s*<think>.*", re.DOTALL)
 _OBJECT = re.compile(r'\{\s*"')
 _MOST_OBJECTS = 1000  # tried in one text, so that no text takes long
 _ANSWER_LINE = re.compile(
@@ -23,6 +21,10 @@ _ANSWER_LINE = re.compile(
 _CITATION_LINE = re.compile(
     r"^[ \t>*_#-]*(?:supporting[\s_]+(?:facts?|sentences?)|sentences?|facts?|evidence|citations?|sources?)"
     r"[*_]*\s*[:=][*_]*[ \t]*(.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_QUERY_LINE = re.compile(
+    r"^[ \t>*_#-]*(?:(?:the|next|search|follow-up)\s+)*(?:query|search)[*_]*\s*(?:is\b\s*:?|[:=])[*_]*[ \t]*(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _QUESTION_LINE = re.compile(r"^[ \t>*_#-]*question[*_]*\s*\d*\s*:", re.IGNORECASE | re.MULTILINE)
@@ -49,7 +51,6 @@ def parse(text: str, output: str, sentences: Mapping[str, SupportingFact], finis
     ended for lack of tokens (``finish_reason`` 'length') is ``truncated`` unless it is a whole JSON
     answer all the same; whatever part of it is complete is kept.
     """
-    text = _THINKING.sub("", text)
     answer, labels = _read_json(text) or (None, [])
     whole = answer is not None
     if answer is None:
@@ -58,7 +59,8 @@ def parse(text: str, output: str, sentences: Mapping[str, SupportingFact], finis
     if finish_reason == "length" and not whole:
         return Parsed(answer, facts, "truncated", "the token limit was reached (sampling.max_tokens)", unknown)
     if answer is None or (output == "json" and not whole):
-        return Parsed(None, [], "unparsable", "no answer in this form in the text" if text.strip() else "empty text")
+        empty = "empty text" if finish_reason in (None, "stop") else f"empty text ({finish_reason})"
+        return Parsed(None, [], "unparsable", "no answer in this form in the text" if text.strip() else empty)
     return Parsed(answer, facts, "ok", None, unknown)
 
 
@@ -69,17 +71,51 @@ def _reader(output: str, finish_reason: str | None) -> Callable[[str], tuple[str
     return _read_partial_text if finish_reason == "length" else read_text
 
 
+class ParsedQuery(NamedTuple):
+    """A query read from a model's text; ``query`` is None where there was none to read, or not all of it."""
+
+    query: str | None
+    status: Status
+
+
+def parse_query(text: str, output: str, finish_reason: str | None) -> ParsedQuery:
+    r"""What to search for next, as the model has it.
+
+    ``output`` is 'json' for an object with ``query``, or 'text' for a line that begins with ``Query:``, or a
+    text of one line. What ended for lack of tokens (``finish_reason`` 'length') before the query was whole is
+    ``truncated``: half a query is none.
+
+    >>> parse_query("She was in it.\nQuery: Shirley Temple", "text", "stop")
+    ParsedQuery(query='Shirley Temple', status='ok')
+    """
+    value = next((found["query"] for found in _objects(text) if isinstance(found.get("query"), str)), None)
+    if value is None and finish_reason == "length":
+        return ParsedQuery(None, "truncated")
+    if value is None and output == "text":
+        marked = _QUERY_LINE.search(text)
+        value = (marked.group(1) if marked else _only_line(text)).strip(' \t\r*_`"')
+    query = _as_text(value or "")
+    return ParsedQuery(query, "ok") if query else ParsedQuery(None, "unparsable")
+
+
 def _read_json(text: str) -> tuple[str, list[Any]] | None:
     """Answer and labels of the first JSON object in the text that has a usable answer."""
+    for value in _objects(text):
+        if _is_answer(value.get("answer")):
+            return _as_text(value["answer"]), _as_labels(value.get("supporting_facts"))
+    return None
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a text, those within others as well."""
     decoder = json.JSONDecoder()
     for found in islice(_OBJECT.finditer(text), _MOST_OBJECTS):
         try:
             value, _ = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
-            value = None
-        if isinstance(value, dict) and _is_answer(value.get("answer")):
-            return _as_text(value["answer"]), _as_labels(value.get("supporting_facts"))
-    return None
+            continue
+        if isinstance(value, dict):
+            yield value
 
 
 def _is_answer(value: Any) -> bool:

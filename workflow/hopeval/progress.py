@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -68,8 +69,16 @@ class Tally:
 class Progress:
     """Shows how far a shard is: a live line on ``terminal``, or a line in the log every ten seconds."""
 
-    def __init__(self, shard: str, total: int, journaled: int, terminal: TextIO | None) -> None:
+    def __init__(
+        self,
+        shard: str,
+        total: int,
+        journaled: int,
+        terminal: TextIO | None,
+        on_response: Callable[[Response], None] = lambda response: None,
+    ) -> None:
         self.shard, self.total, self.journaled = shard, total, journaled
+        self._on_response = on_response
         self.tally = Tally()
         self._started = self._logged = time.monotonic()
         self._bar = self._open_bar(terminal) if terminal is not None else None
@@ -95,8 +104,9 @@ class Progress:
         self._started = self._logged = time.monotonic()
 
     def add(self, response: Response) -> None:
-        """Count a response, and show it."""
+        """Count a response, show it, and pass it on."""
         self.tally.add(response)
+        self._on_response(response)
         if self._bar is not None:
             self._bar.set_postfix_str(self._rates(), refresh=False)
             self._bar.update()

@@ -144,6 +144,16 @@ def answer_schema(labels: int) -> dict[str, Any]:
     }
 
 
+def query_schema() -> dict[str, Any]:
+    """The JSON schema of the next query of a retriever that searches in several hops."""
+    return {
+        "type": "object",
+        "properties": {"query": {"type": "string"}},
+        "required": ["query"],
+        "additionalProperties": False,
+    }
+
+
 def estimate_tokens(messages: Sequence[Message]) -> int:
     """Tokens of a chat, on the safe side for what is usual: a text that is all rare names may have more.
 

@@ -4,6 +4,7 @@ Unknown fields in a file are ignored; a wrong type or a missing field is an erro
 (see :mod:`hopeval.io`). Optional fields that hold their default are not written.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 from msgspec import Struct
@@ -16,6 +17,13 @@ Status = Literal["ok", "truncated", "unparsable", "error", "missing"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
+class Named(Struct, kw_only=True):
+    """What a passage goes by."""
+
+    id: str
+    title: str
+
+
 class Question(Struct, kw_only=True, omit_defaults=True):
     """A question, its gold where known, and the ids of the passages that came with it, in order."""
 
@@ -25,21 +33,30 @@ class Question(Struct, kw_only=True, omit_defaults=True):
     type: str | None = None
     level: str | None = None
     supporting_facts: list[SupportingFact] | None = None
+    relevant: dict[str, int] = {}
+    """The grade, from 1, of each passage that is judged relevant, by its id; empty where passages are not judged."""
     passages: list[str] = []
     extra: dict[str, Any] = {}
     """Further keys of a contexts file, carried over to its results file."""
 
     @property
     def gold_titles(self) -> list[str]:
-        """Titles of the passages that hold a supporting fact, each once, in order of first mention."""
+        """Titles of the passages that hold a supporting fact, each once, in order of mention."""
         return list(dict.fromkeys(title for title, _ in self.supporting_facts or []))
 
+    @property
+    def gold(self) -> dict[str, int]:
+        """The grade of each gold passage: by id where passages are judged, else 1 for each gold title."""
+        return self.relevant or dict.fromkeys(self.gold_titles, 1)
 
-class Passage(Struct, kw_only=True):
+    def names(self, passages: Iterable[Named]) -> list[str]:
+        """What ``gold`` would call each of these passages: its id where passages are judged, else its title."""
+        return [passage.id if self.relevant else passage.title for passage in passages]
+
+
+class Passage(Named, kw_only=True):
     """A titled paragraph in sentences; ``"".join(sentences)`` is its text, as in HotpotQA."""
 
-    id: str
-    title: str
     sentences: list[str]
 
     @property
@@ -52,6 +69,17 @@ class RankedPassage(Passage, kw_only=True):
     """A passage with the retriever's score; higher is better, 0 where the retriever does not score."""
 
     score: float = 0.0
+
+
+class Hit(Struct, omit_defaults=True):
+    """A passage in a ranking: its id, and the retriever's score, higher is better, 0 where it does not score.
+
+    ``passage`` only where the text is neither in the corpus nor among the questions' own paragraphs.
+    """
+
+    id: str
+    score: float = 0.0
+    passage: Passage | None = None
 
 
 class Context(Struct, kw_only=True):
@@ -91,12 +119,15 @@ class Request(Struct, kw_only=True, omit_defaults=True):
 class Response(Struct, kw_only=True, omit_defaults=True):
     """What came back for a request. With ``error`` set nothing was answered and it is asked again.
 
-    ``queue_s`` is the time between the start of the job and the call, ``latency_s`` that of the
-    call itself, retries included, both in seconds. ``at`` is UTC in ISO 8601.
+    ``reasoning`` is the thinking that came before the text. ``queue_s`` is the time between the start of
+    the job and the first call, ``latency_s`` from there to the answer, all ``attempts`` and the pauses
+    between them included, both in seconds. ``retried_for`` says why each attempt before the last failed.
+    ``at`` is UTC in ISO 8601.
     """
 
     key: str
     text: str = ""
+    reasoning: str = ""
     finish_reason: str | None = None
     error: str | None = None
     prompt_tokens: int = 0
@@ -105,6 +136,7 @@ class Response(Struct, kw_only=True, omit_defaults=True):
     queue_s: float = 0.0
     latency_s: float = 0.0
     attempts: int = 1
+    retried_for: list[str] = []
     shard: str = ""
     host: str = ""
     devices: list[str] = []

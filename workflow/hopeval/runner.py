@@ -4,29 +4,30 @@ import asyncio
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import Protocol
 
-import msgspec
-
-from hopeval.engines.base import Completion, Engine, EngineFailed, RequestFailed
-from hopeval.errors import HopevalError
+from hopeval.asking import Asked, Asker, Policy
+from hopeval.engines.base import Engine
+from hopeval.errors import HopevalError, printable
 from hopeval.journal import Journal
+from hopeval.pacing import Pace
 from hopeval.records import Request, Response
+
+_OPENED, _CLOSED = "<think>", "</think>"
 
 
 @dataclass
 class Job:
-    """Who answers, where: what every response of this job says of its origin."""
+    """Who answers, where: what every response of this job says of its origin; and how patiently it is asked."""
 
     shard: str
     engine: str
     devices: Sequence[str] = ()
-    timeout_s: float = 600.0
+    policy: Policy = field(default_factory=Policy)
     host: str = field(default_factory=socket.gethostname)
     started: float = field(default_factory=time.monotonic)
 
@@ -37,61 +38,88 @@ def chains(requests: Iterable[Request]) -> Iterator[list[Request]]:
         yield list(chain)
 
 
+class Requests(Protocol):
+    """Requests of a known number that need not all be in memory: a list will do."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Request]: ...
+
+
 async def answer(
-    requests: Iterable[Request],
+    requests: Requests,
     engine: Engine,
     journal: Journal,
     job: Job,
     on_response: Callable[[Response], None] = lambda response: None,
+    on_request: Callable[[Request], None] = lambda request: None,
 ) -> list[Response]:
     """The responses to these requests in the order in which they came; each is in the journal already.
 
     A request that fails is a response with ``error``. Raises EngineFailed when the engine is of no more
-    use, HopevalError when answers cannot be kept, and asyncio.CancelledError when the job was told to
-    end (SIGTERM): what was in flight is finished and kept, no more is begun.
+    use, HopevalError when answers cannot be kept, and asyncio.CancelledError with the reason when the job
+    was told to end (SIGTERM) or had its time: what is answered within ``grace_s`` is kept, no more begun.
     """
     feed = chains(requests)
     responses: list[Response] = []
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    workers: list[asyncio.Task[None]] = []
+    stop, reasons = asyncio.Event(), list[str]()
+    pace = Pace(engine.concurrency)
+    asker = Asker(engine, job.policy, pace, len(requests), stop)
 
     async def work() -> None:
         for chain in feed:
-            for request in chain:
-                if stop.is_set():
-                    return
-                response = await _respond(request, engine, job)
-                journal.append(response)
-                responses.append(response)
-                on_response(response)
+            async with pace.turn():
+                for request in chain:
+                    on_request(request)
+                    asked = await asker.ask(request)
+                    if asked is None:
+                        return
+                    response = _response(request, asked, job)
+                    journal.append(response)
+                    responses.append(response)
+                    on_response(response)
 
+    def end(reason: str) -> None:
+        reasons.append(reason)
+        stop.set()
+        loop.call_later(job.policy.grace_s, lambda: [worker.cancel() for worker in workers])
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, end, "told to end")
+    if job.policy.shard_timeout_s is not None:
+        left_s = job.started + job.policy.shard_timeout_s - time.monotonic()
+        loop.call_later(left_s, end, f"not done after {job.policy.shard_timeout_s:g} s (shard_timeout_s)")
     try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(engine.concurrency):
-                workers.create_task(work())
+        async with asyncio.TaskGroup() as group:
+            workers += [group.create_task(work()) for _ in range(min(pace.most, len(requests)))]
     except* HopevalError as failures:
         raise failures.exceptions[0] from None
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+        if engine.concurrency is None:
+            print(printable(str(pace)), flush=True)
     if stop.is_set():
-        raise asyncio.CancelledError("SIGTERM")
+        raise asyncio.CancelledError(reasons[0])
     return responses
 
 
-async def _respond(request: Request, engine: Engine, job: Job) -> Response:
-    begun = time.monotonic()
-    completion, error = await _complete(request, engine, job.timeout_s)
+def _response(request: Request, asked: Asked, job: Job) -> Response:
+    completion = asked.completion
+    reasoning, text = split_reasoning(completion.text)
     return Response(
         key=request.key,
-        text=_encodable(completion.text),
+        text=_encodable(text),
+        reasoning=_encodable(completion.reasoning or reasoning),
         finish_reason=completion.finish_reason,
-        error=None if error is None else _encodable(error),
+        error=None if asked.error is None else _encodable(asked.error),
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         cached_tokens=completion.cached_tokens,
-        queue_s=round(begun - job.started, 6),
-        latency_s=round(time.monotonic() - begun, 6),
+        queue_s=round(asked.begun - job.started, 6),
+        latency_s=round(time.monotonic() - asked.begun, 6),
+        attempts=asked.attempts,
+        retried_for=[_encodable(reason) for reason in asked.retried_for],
         shard=job.shard,
         host=job.host,
         devices=list(job.devices),
@@ -100,36 +128,23 @@ async def _respond(request: Request, engine: Engine, job: Job) -> Response:
     )
 
 
-async def _complete(request: Request, engine: Engine, timeout_s: float) -> tuple[Completion, str | None]:
-    limit = asyncio.timeout(timeout_s)
-    try:
-        async with limit:
-            return _checked(await engine.complete(request)), None
-    except EngineFailed as error:
-        raise EngineFailed(f"question {request.question_id!r}: {error}") from error
-    except RequestFailed as error:
-        return Completion(""), str(error)
-    except (Exception, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError) and _told_to_end():
-            raise
-        if limit.expired():
-            return Completion(""), f"no answer within {timeout_s:g} s (timeout_s)"
-        # An engine of the user's own may raise anything: it costs this request.
-        traceback.print_exc()
-        return Completion(""), f"{type(error).__name__}: {error}"
+def split_reasoning(text: str) -> tuple[str, str]:
+    r"""A model's thinking, and what it says after it.
 
-
-def _told_to_end() -> bool:
-    """Whether this task was cancelled, rather than something that the engine waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _checked(completion: Any) -> Completion:
-    """The completion, if it is one. Raises TypeError or msgspec.ValidationError."""
-    if not isinstance(completion, Completion):
-        raise TypeError(f"complete() must return a Completion, found {type(completion).__name__}")
-    return msgspec.convert(tuple(completion), Completion)
+    >>> split_reasoning("<think>Who was it?</think>\n\nKariba")
+    ('Who was it?', 'Kariba')
+    >>> split_reasoning("<think>Who was")
+    ('Who was', '')
+    >>> split_reasoning("Kariba")
+    ('', 'Kariba')
+    """
+    # No regular expression: what a model says must not take long, a megabyte of line ends neither.
+    thinking, closed, rest = text.rpartition(_CLOSED)
+    if closed:  # some chat templates open the tag in the prompt
+        return thinking.strip().removeprefix(_OPENED).strip(), rest.lstrip()
+    if text.lstrip().startswith(_OPENED):  # cut off: it holds no answer yet
+        return text.lstrip().removeprefix(_OPENED).strip(), ""
+    return "", text
 
 
 def _encodable(text: str) -> str:

@@ -1,30 +1,33 @@
-"""Questions and models.
+"""Questions, passages and models.
 
-In:  dataset.questions (path or URL), the readers' models
-Out: results/<dataset>/{questions,passages,skipped}.jsonl, dataset.json; resources/models/…
+In:  dataset.questions and dataset.corpus (paths or URLs), the readers' models
+Out: results/<dataset>/{questions,passages,skipped}.jsonl, passages.jsonl.index, dataset.json;
+     resources/corpora/…, resources/models/…
 """
 
 
 rule prepare:
     """A dataset as question and passage records."""
     input:
-        as_data(CONFIG.dataset.questions),
+        [as_data(path) for path in question_files()],
     output:
         questions=f"{RESULTS}/questions.jsonl",
         passages=f"{RESULTS}/passages.jsonl",
+        index=f"{RESULTS}/passages.jsonl.index",
         skipped=f"{RESULTS}/skipped.jsonl",
         summary=f"{RESULTS}/dataset.json",
     log:
         f"{RESULTS}/logs/prepare.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare.tsv"
+    localrule: CPU_STAGES_ARE_LOCAL
     conda:
         "../../envs/workflow.yaml"
     params:
         hopeval=command("prepare"),
         code=code("prepare"),
         questions=Unrecorded(shlex.quote(located(CONFIG.dataset.questions))),
-        stamp=stamp(CONFIG.dataset.questions),
+        stamp=[stamp(path) for path in question_files()],
         url=CONFIG.dataset.questions if is_url(CONFIG.dataset.questions) else None,
         format=CONFIG.dataset.format,
         most=(
@@ -37,6 +40,38 @@ rule prepare:
     shell:
         "{params.hopeval} --questions {params.questions} --format {params.format} {params.most} {params.sha256}"
         " --output {params.folder:q} > {log:q} 2>&1"
+
+
+if CONFIG.dataset.corpus:
+
+    rule corpus:
+        """What there is to search as one file of passages, with a sidecar by which it opens at once."""
+        input:
+            as_data(CONFIG.dataset.corpus.source),
+        output:
+            passages=f"{CORPUS}/passages.jsonl",
+            index=f"{CORPUS}/passages.jsonl.index",
+            summary=f"{CORPUS}/corpus.json",
+        log:
+            f"{CORPUS}/corpus.log",
+        benchmark:
+            f"{CORPUS}/corpus.tsv"
+        localrule: CPU_STAGES_ARE_LOCAL
+        conda:
+            "../../envs/workflow.yaml"
+        params:
+            hopeval=command("corpus"),
+            code=code("corpus"),
+            source=Unrecorded(shlex.quote(located(CONFIG.dataset.corpus.source))),
+            stamp=stamp(CONFIG.dataset.corpus.source),
+            format=CONFIG.dataset.corpus.format,
+            sha256=(
+                f"--sha256 {CONFIG.dataset.corpus.sha256}" if CONFIG.dataset.corpus.sha256 else ""
+            ),
+            folder=lambda wildcards, output: Path(output.summary).parent,
+        shell:
+            "{params.hopeval} --source {params.source} --format {params.format} {params.sha256}"
+            " --output {params.folder:q} --log {log:q}"
 
 
 rule embedded_model:
@@ -55,7 +90,27 @@ rule embedded_model:
 
 
 rule hub_model:
-    """A model file from the Hugging Face hub, at a fixed revision."""
+    """A whole model from the Hugging Face hub, at a fixed revision."""
+    output:
+        directory("resources/models/{owner}/{repo}@{revision}"),
+    log:
+        "resources/models/{owner}/{repo}@{revision}.log",
+    wildcard_constraints:
+        owner=r"[\w.-]+",
+        repo=r"[\w.-]+",
+        revision=r"[\w.-]+",
+    localrule: True
+    conda:
+        "../../envs/workflow.yaml"
+    params:
+        hopeval=command("fetch"),
+    shell:
+        "{params.hopeval} --repo {wildcards.owner:q}/{wildcards.repo:q} --revision {wildcards.revision:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+rule hub_file:
+    """A model that is one file of the Hugging Face hub, at a fixed revision."""
     output:
         "resources/models/{owner}/{repo}/{revision}/{file}",
     log:
@@ -72,3 +127,12 @@ rule hub_model:
     shell:
         "{params.hopeval} --repo {wildcards.owner:q}/{wildcards.repo:q} --revision {wildcards.revision:q}"
         " --file {wildcards.file:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule prefetch:
+    """All that comes from the network: on a machine that has one, before compute nodes that have none."""
+    input:
+        rules.prepare.output,
+        f"{CORPUS}/passages.jsonl",
+        all_models,
+    localrule: True

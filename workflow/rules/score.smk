@@ -22,6 +22,7 @@ rule predict:
         f"{RESULTS}/logs/predict/{{experiment}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{experiment}}.tsv"
+    localrule: CPU_STAGES_ARE_LOCAL
     conda:
         "../../envs/workflow.yaml"
     params:
@@ -47,6 +48,7 @@ rule score:
         f"{RESULTS}/logs/score/{{experiment}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/score/{{experiment}}.tsv"
+    localrule: CPU_STAGES_ARE_LOCAL
     conda:
         "../../envs/workflow.yaml"
     params:

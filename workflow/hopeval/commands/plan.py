@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from hopeval.commands import mapping, named
 from hopeval.config import parse_reader
 from hopeval.errors import InputError
+from hopeval.hops import interleaved
 from hopeval.io import read_records, write_records
 from hopeval.keys import digest, reader_identity, request_key
-from hopeval.prompts import Prompt, Template, answer_schema, estimate_tokens
+from hopeval.prompts import Prompt, Template, answer_schema, estimate_tokens, query_schema
 from hopeval.records import Context, Passage, Question, Request
 
 
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reader", required=True, help="the reader's name")
     parser.add_argument("--settings", required=True, type=mapping, help="its section: inline JSON or a YAML file")
     parser.add_argument("--model", type=Path, help="the model's file or folder, which is part of every key")
-    parser.add_argument("--prompts", required=True, type=mapping, help="{name: {template, output}}")
-    parser.add_argument("--experiments", required=True, type=mapping, help="{name: {retriever, top_k, prompt}}")
+    parser.add_argument("--prompts", required=True, type=mapping, help="{name: {template, output[, asks]}}")
+    parser.add_argument("--experiments", required=True, type=mapping, help="{name: {retriever(s), top_k, prompt}}")
     parser.add_argument("--questions", required=True, type=Path)
     parser.add_argument("--contexts", required=True, type=named, nargs="+", metavar="RETRIEVER=FILE")
     parser.add_argument("--output", required=True, type=Path, help="requests (JSON Lines)")
@@ -39,12 +40,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 class _Plan(NamedTuple):
-    """An experiment, ready to render."""
+    """An experiment, or a hop of a retriever, ready to render. Several retrievers' passages are interleaved."""
 
-    retriever: str
+    retrievers: list[str]
     top_k: int | None
     template: Template
     output: str
+    asks: str
 
 
 class _Planner:
@@ -80,7 +82,9 @@ class _Planner:
         """One question's requests, neighbours alike."""
         requests: dict[Any, Request] = {}
         for name, plan in self.plans.items():
-            request, omitted = self._request(question, contexts[plan.retriever].passages[: plan.top_k], plan)
+            first, *later = (contexts[retriever].passages for retriever in plan.retrievers)
+            passages = interleaved([first, *later]) if later else first
+            request, omitted = self._request(question, passages[: plan.top_k], plan)
             # One answer serves both where prompts are equal, but labels may stand for other sentences.
             request = requests.setdefault((request.key, *request.sentences.values()), request)
             request.experiments.append(name)
@@ -92,7 +96,7 @@ class _Planner:
     def _request(self, question: Question, passages: Sequence[Passage], plan: _Plan) -> tuple[Request, int]:
         """The request, and how many passages it goes without."""
         kept, prompt = self._fitting(question, passages, plan.template)
-        schema = answer_schema(len(prompt.sentences)) if plan.output == "json" else None
+        schema = _schema(plan, len(prompt.sentences)) if plan.output == "json" else None
         request = Request(
             key=request_key(self.identity, prompt.messages, schema),
             reader=self.reader_digest,
@@ -121,14 +125,21 @@ class _Planner:
         )
 
 
+def _schema(plan: _Plan, labels: int) -> dict[str, Any]:
+    return query_schema() if plan.asks == "query" else answer_schema(labels)
+
+
 def _plans(experiments: Mapping[str, Any], prompts: Mapping[str, Any], contexts: Mapping[str, Any]) -> dict[str, _Plan]:
     templates = {name: _template(name, prompt) for name, prompt in prompts.items()}
     plans = {}
     for name, experiment in experiments.items():
         try:
-            prompt, retriever = experiment["prompt"], experiment["retriever"]
-            plans[name] = _Plan(retriever, experiment.get("top_k"), templates[prompt], prompts[prompt]["output"])
-            contexts[retriever]
+            prompt, named = experiment["prompt"], experiment["retriever"]
+            retrievers = [named] if isinstance(named, str) else named
+            output, asks = prompts[prompt]["output"], prompts[prompt].get("asks", "answer")
+            plans[name] = _Plan(retrievers, experiment.get("top_k"), templates[prompt], output, asks)
+            for retriever in retrievers:
+                contexts[retriever]
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"--experiments: {name}: {error} is missing in it, in --prompts or in --contexts"

@@ -1,50 +1,34 @@
-"""Compare experiments: leaderboard.csv, a row each, best first."""
+"""Write report.html: one page, to be opened from disk, with everything that a run's files say.
+
+The page holds its data, compressed; it needs no server and connects to nothing. Above 2,000 questions it
+leaves the passages' text out unless it is told --passages all.
+"""
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from hopeval.errors import InputError
-from hopeval.io import atomic_write, read_json
-from hopeval.metrics.hotpotqa import METRICS
-from hopeval.records import STATUSES
+from hopeval.report.page.write import write_page
+from hopeval.report.run import load_run
+
+AUTO_LIMIT = 2_000
+"""Up to so many questions, ``auto`` takes the passages' text in."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
-    parser.add_argument(
-        "--metrics", required=True, type=Path, nargs="+", help="the experiments' metrics.json; the folder names each"
-    )
-    parser.add_argument("--output", required=True, type=Path, help="leaderboard (CSV)")
+    parser.add_argument("--results", required=True, type=Path, help="results folder of a dataset")
+    parser.add_argument("--passages", default="auto", choices=["auto", "all", "none"], help="whether with their text")
+    parser.add_argument("--output", type=Path, help="the page; report.html in the results folder when not named")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the leaderboard, sorted by joint F1, then answer F1, as HotpotQA's own is."""
-    import pandas as pd
-
-    board = pd.DataFrame([_row(path) for path in args.metrics])
-    board = board.sort_values(["joint_f1", "f1", "experiment"], ascending=[False, False, True])
-    with atomic_write(args.output) as file:
-        board.to_csv(file, index=False)
-
-
-def _row(path: Path) -> dict[str, Any]:
-    metrics = read_json(path)
-    if not {*METRICS, "counts", "intervals"} <= set(metrics):
-        raise InputError(f"{path}: is no metrics.json of an experiment; name those that score --output wrote")
-    intervals = metrics["intervals"]
-    bounds = {
-        f"{name}_{end}": intervals[name][i] if name in intervals else None
-        for name in ("em", "f1", "joint_f1")
-        for i, end in enumerate(("low", "high"))
-    }
-    return {
-        "experiment": path.parent.name,
-        "questions": metrics["questions"],
-        **{name: metrics[name] for name in METRICS},
-        **bounds,
-        **{status: metrics["counts"][status] for status in STATUSES},
-        "all_gold_retrieved": metrics["all_gold_retrieved"],
-        "unknown_labels": metrics["unknown_labels"],
-        "omitted_passages": metrics["omitted_passages"],
-    }
+    """Write the page and say how large it is. Raises InputError when a file of the run is missing."""
+    if not (args.results / "leaderboard.csv").is_file():
+        raise InputError(f"{args.results / 'leaderboard.csv'}: not there; run snakemake first, or name another folder")
+    found = load_run(args.results)
+    texts = args.passages == "all" or (args.passages == "auto" and len(found.questions) <= AUTO_LIMIT)
+    output = args.output or args.results / "report.html"
+    write_page(output, found, texts)
+    words = "with" if texts else "without"
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {len(found.questions)} questions {words} passages' text")

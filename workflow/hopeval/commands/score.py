@@ -3,7 +3,7 @@
     hopeval score --questions dev.json --predictions predictions.json
 
 takes the official script's files and prints its twelve numbers as JSON. With --records and --contexts it
-also says what became of each question, and whether retrieval, the reader or the format failed it.
+also says what became of each question: what was retrieved for it, what was answered, how near that came.
 """
 
 import argparse
@@ -11,19 +11,15 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hopeval.commands import positive
 from hopeval.datasets.hotpotqa import read_gold
 from hopeval.errors import InputError
-from hopeval.io import atomic_write, read_records, read_rows, write_json
+from hopeval.io import read_records, read_rows, write_csv, write_json
 from hopeval.metrics.hotpotqa import METRICS
 from hopeval.metrics.official import Evaluation, Predictions, evaluate, load_predictions
-from hopeval.metrics.retrieval import all_gold
-from hopeval.records import STATUSES, Context, Prediction, Question
-
-if TYPE_CHECKING:
-    import pandas as pd
+from hopeval.metrics.table import question_table, ranking_metrics, summary
+from hopeval.records import Context, Prediction, Question
 
 _ANSWER_METRICS, _FACT_METRICS = METRICS[:4], METRICS[4:]
 """The second need gold supporting facts."""
@@ -51,12 +47,14 @@ def run(args: argparse.Namespace) -> None:
     metrics, evaluation = _official(scored, args.predictions)
     print(json.dumps(metrics))
     if args.output or args.table:
-        table = _table(args, questions, evaluation)
+        predictions, rankings = _predictions(args, questions), _rankings(args, questions)
+        scores = evaluation.rows if evaluation else {}
+        table = question_table(questions, predictions, scores, rankings, args.top_k)
         if args.output:
-            write_json(args.output, {**metrics, **_details(table, len(scored))})
+            ranking = ranking_metrics(questions, rankings, args.top_k)
+            write_json(args.output, {**metrics, **summary(table, len(scored), ranking)})
         if args.table:
-            with atomic_write(args.table) as file:
-                table.to_csv(file, index=False)
+            write_csv(args.table, table)
 
 
 def load_questions(path: Path) -> list[Question]:
@@ -122,37 +120,6 @@ def _warn(part: str, missing: int, questions: int) -> None:
         print(f"warning: {missing} of {questions} questions have no predicted {part}; they count as 0", file=sys.stderr)
 
 
-def _table(
-    args: argparse.Namespace, questions: Mapping[str, Question], evaluation: Evaluation | None
-) -> "pd.DataFrame":
-    """A row for each question: what was asked, answered and scored, and where it went wrong."""
-    import pandas as pd
-
-    predictions = _predictions(args, questions)
-    retrieved = _retrieved(args, questions, predictions)
-    rows = []
-    for question in questions.values():
-        prediction = predictions.get(question.id, Prediction(question_id=question.id))
-        scores = evaluation.rows.get(question.id, {}) if evaluation else {}
-        rows.append(
-            {
-                "id": question.id,
-                "type": question.type,
-                "level": question.level,
-                "question": question.text,
-                "gold_answer": question.answer,
-                "answer": prediction.answer,
-                "status": prediction.status,
-                "outcome": _outcome(scores, prediction, retrieved.get(question.id)),
-                "all_gold_retrieved": retrieved.get(question.id),
-                "unknown_labels": prediction.unknown_labels,
-                "omitted_passages": prediction.omitted_passages,
-                **{name: scores.get(name) for name in METRICS},
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def _predictions(args: argparse.Namespace, questions: Mapping[str, Question]) -> dict[str, Prediction]:
     """The predictions by question id; without records, all that the official file has are ``ok``."""
     if args.records:
@@ -172,76 +139,12 @@ def _check_known(path: Path, identifiers: Iterable[str], questions: Mapping[str,
             )
 
 
-def _retrieved(
-    args: argparse.Namespace, questions: Mapping[str, Question], predictions: Mapping[str, Prediction]
-) -> dict[str, bool]:
-    """Whether all gold passages were in the prompt, for each question of which that can be said."""
+def _rankings(args: argparse.Namespace, questions: Mapping[str, Question]) -> dict[str, list[str]] | None:
+    """The names of what was retrieved for each question, best first; None without contexts."""
     if not args.contexts:
-        return {}
+        return None
     found = {}
     for context in read_records(args.contexts, Context):
         _check_known(args.contexts, [context.question_id], questions)
-        question = questions[context.question_id]
-        if question.gold_titles:
-            titles = [passage.title for passage in context.passages[: args.top_k]]
-            prediction = predictions.get(question.id)
-            kept = len(titles) - (prediction.omitted_passages if prediction else 0)
-            found[question.id] = all_gold(question.gold_titles, titles, kept)
+        found[context.question_id] = questions[context.question_id].names(context.passages)
     return found
-
-
-def _outcome(scores: Mapping[str, float], prediction: Prediction, retrieved: bool | None) -> str | None:
-    """Right, or the first thing that went wrong; None without a gold answer."""
-    if not scores:
-        return None
-    if scores["em"]:
-        return "right"
-    if prediction.status != "ok":
-        return "format" if prediction.status in ("truncated", "unparsable") else prediction.status
-    return "retrieval missed" if retrieved is False else "reader missed"
-
-
-def _details(table: "pd.DataFrame", scored: int) -> dict[str, Any]:
-    """Counts, intervals and breakdowns; fractions, as the twelve are."""
-    counts = table["status"].value_counts()
-    return {
-        "questions": len(table),
-        "scored": scored,
-        "counts": {status: int(counts.get(status, 0)) for status in STATUSES},
-        "outcomes": {name: int(count) for name, count in table["outcome"].value_counts().items()},
-        "all_gold_retrieved": _share(table["all_gold_retrieved"]),
-        "unknown_labels": int(table["unknown_labels"].sum()),
-        "omitted_passages": int(table["omitted_passages"].sum()),
-        "intervals": _intervals(table),
-        "by_type": _breakdown(table, "type"),
-        "by_level": _breakdown(table, "level"),
-        "by_all_gold_retrieved": _breakdown(table, "all_gold_retrieved"),
-    }
-
-
-def _share(column: "pd.Series[Any]") -> float | None:
-    known = column.dropna()
-    return float(known.astype(float).mean()) if len(known) else None
-
-
-def _intervals(table: "pd.DataFrame") -> dict[str, list[float]]:
-    """95 % bootstrap intervals of the means, of those metrics that gold can tell."""
-    from hopeval.metrics.stats import bootstrap_intervals
-
-    scores = table[list(METRICS)].astype(float).dropna(axis="columns", how="all").dropna()
-    if scores.empty:
-        return {}
-    intervals = bootstrap_intervals({str(name): scores[name].to_list() for name in scores})
-    return {name: list(interval) for name, interval in intervals.items()}
-
-
-def _breakdown(table: "pd.DataFrame", column: str) -> dict[str, dict[str, float | None]]:
-    """The twelve means (None: gold cannot tell), and the number of questions, for each value of a column."""
-    known = table.dropna(subset=[column, "em"])
-    return {
-        str(value).lower() if isinstance(value, bool) else str(value): {
-            "questions": len(group),
-            **{name: _share(group[name]) for name in METRICS},
-        }
-        for value, group in known.groupby(column)
-    }

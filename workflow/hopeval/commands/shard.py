@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from hopeval.claims import refuse_if_worked_on
 from hopeval.errors import InputError
 from hopeval.io import atomic_write, open_binary
 
@@ -21,10 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--requests", required=True, type=Path)
     parser.add_argument("--output", required=True, type=Path, nargs="+", help="the chunks' paths, one a shard")
+    parser.add_argument("--journal", type=Path, help="the reader's journal folder, where jobs say what they work on")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the chunks."""
+    """Write the chunks. Raises HopevalError while jobs of an earlier run work on other ones."""
+    _take_back(args)
     chains = read_chains(args.requests)
     with open_binary(args.requests) as source:
         for path, chunk in zip(args.output, assign(chains, len(args.output)), strict=True):
@@ -32,6 +35,17 @@ def run(args: argparse.Namespace) -> None:
                 for chain in chunk:
                     source.seek(chain.offset)
                     target.write(source.read(chain.length))
+
+
+def _take_back(args: argparse.Namespace) -> None:
+    """Remove an earlier division's chunks: a job that still waits in a queue would ask for them as well."""
+    if args.journal is None:
+        return
+    refuse_if_worked_on(args.journal)
+    for path in set(args.output[0].parent.glob("*-of-*.jsonl")) - set(args.output):
+        path.unlink(missing_ok=True)
+    # A job claims before it reads: whichever began in between is seen now, or found its chunk gone.
+    refuse_if_worked_on(args.journal)
 
 
 class Chain(NamedTuple):

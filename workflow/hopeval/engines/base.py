@@ -11,17 +11,35 @@ from hopeval.records import Request
 
 
 class Completion(NamedTuple):
-    """What a model wrote, and the tokens it took as the engine itself counts them."""
+    """What a model wrote, and the tokens it took as the engine itself counts them.
+
+    ``reasoning`` is what the engine has told apart as the model's thinking; where it stands in the text
+    between ``<think>`` and ``</think>``, the runner takes it out.
+    """
 
     text: str
     finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning: str = ""
 
 
 class RequestFailed(Exception):
     """One request cannot be answered; the engine goes on with others."""
+
+
+class Busy(RequestFailed):
+    """Not answered now, but perhaps if asked again, as often as the reader's ``attempts`` allow.
+
+    ``after_s``: the seconds that the engine wants to be left alone; ``overloaded``: it has too much to do,
+    so that fewer requests should be under way.
+    """
+
+    def __init__(self, reason: str, after_s: float = 0.0, overloaded: bool = False) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+        self.overloaded = overloaded
 
 
 class EngineFailed(HopevalError):
@@ -39,8 +57,8 @@ class Setup:
 
 
 class Engine(ABC):
-    """Answers requests between ``open`` and ``close``, as many at once as ``concurrency`` says,
-    the reader's setting or else the class's.
+    """Answers requests between ``open`` and ``close``, as many at once as ``concurrency`` says once it
+    is open: the reader's setting or else the engine's own. None: as many as turn out to be best.
 
     An engine of the user's own needs no more than ``complete``:
 
@@ -49,19 +67,24 @@ class Engine(ABC):
                 return Completion(request.messages[-1].content.upper(), "stop")
     """
 
-    concurrency = 1
+    concurrency: int | None = 1
 
     def __init__(self, setup: Setup) -> None:
         self.settings = setup.settings
         self.setup = setup
-        self.concurrency = setup.settings.concurrency or self.concurrency
+        if setup.settings.concurrency != "auto":
+            self.concurrency = setup.settings.concurrency
 
     async def open(self) -> None:  # noqa: B027 - an engine need not load anything
         """Load what has to be loaded. Raises EngineFailed, or InputError for a setting that is wrong."""
 
     @abstractmethod
     async def complete(self, request: Request) -> Completion:
-        """The answer to one request. Raises RequestFailed for this one alone, EngineFailed for all."""
+        """The answer to one request, asked once.
+
+        Raises Busy when it may be asked again, RequestFailed when not, EngineFailed when no request can
+        be answered any more.
+        """
 
     async def close(self) -> None:  # noqa: B027 - nor let go of anything
         """Let go of everything; called also when ``open`` failed."""

@@ -95,6 +95,7 @@ class LlamaCppEngine(Engine):
             usage["prompt_tokens"],
             usage["completion_tokens"],
             usage.get("prompt_tokens_details", {}).get("cached_tokens", 0),
+            choice["message"].get("reasoning_content") or "",
         )
 
     async def close(self) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from hopeval.records import Question, RankedPassage
-from hopeval.retrievers.base import Retriever, ranked
+from hopeval.records import Hit, Question
+from hopeval.retrievers.base import Retriever
 
 
 class GivenRetriever(Retriever):
     """Retrieval done elsewhere, or by the data set's authors."""
 
-    def retrieve(self, questions: Sequence[Question], depth: int) -> list[list[RankedPassage]]:
+    def retrieve(self, questions: Sequence[Question], depth: int) -> list[list[Hit]]:
         """All of a question's own paragraphs; ``depth`` does not apply."""
-        return [[ranked(self.own.by_id(i)) for i in question.passages] for question in questions]
+        return [[Hit(identifier) for identifier in question.passages] for question in questions]
