@@ -38,6 +38,8 @@ from hopeval.runner import Job, answer
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 GOAL = 0.95
+RANKED = {"output": "jsonl", "metrics": "json", "run_file": "trec"}
+"""What retrieve writes, and the ends of the files' names."""
 READER = {
     "engine": "llamacpp",
     "model": "-",
@@ -64,11 +66,21 @@ def plan_sample(folder: Path, model: Path, questions: int) -> Path:
         name: {"retriever": retriever, "top_k": top_k, "prompt": "cited"}
         for name, retriever, top_k in (("none", "none", None), ("one", "bm25", 1), ("three", "bm25", 3))
     }
+    index = {"store": folder / "indexes", "output": folder / "index.json"}
+    verb("index", retriever="bm25", settings=bm25, corpus=sample / "passages.jsonl", **index)
     verb("prepare", questions=sample / "questions.json", max_questions=questions, output=folder)
     for name, settings in (("none", '{"kind": "none"}'), ("bm25", bm25)):
-        ranked = {"output": folder / f"{name}.jsonl", "metrics": folder / f"{name}.json"}
+        ranked = {kind: folder / f"{name}.{end}" for kind, end in RANKED.items()}
         texts = {"passages": folder / "passages.jsonl", "corpus": sample / "passages.jsonl"}
-        verb("retrieve", retriever=name, settings=settings, questions=folder / "questions.jsonl", **texts, **ranked)
+        verb(
+            "retrieve",
+            *("--indexes", f"bm25={folder / 'index.json'}"),
+            retriever=name,
+            settings=settings,
+            questions=folder / "questions.jsonl",
+            **texts,
+            **ranked,
+        )
     verb(
         "plan",
         *("--contexts", f"none={folder / 'none.jsonl'}", f"bm25={folder / 'bm25.jsonl'}"),
