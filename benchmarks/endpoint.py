@@ -4,12 +4,13 @@
 
 The endpoint is a process beside this one that answers each chat completion after 200 ms. Ours is
 ``hopeval infer``, all of it: requests read from disk, responses into the journal and the output, and each
-parsed. Ideal is the number in flight divided by the latency. The usual script, a pool of 4 and of 8
-threads with the package ``requests``, does a part of the same work for comparison.
+parsed. Ideal is the number in flight divided by the latency. For comparison a part of the same work is done by
+aiohttp alone, with as many in flight, which tells how fast the machine is, and by the usual script, a pool of 4
+and of 8 threads with the package ``requests``.
 
 Two more endpoints can do 48 requests at once: past that one slows down, the other answers 429. Each is
 asked with several fixed numbers in flight and with ``auto``; what counts is the rate over the second half
-of a run. All in all about four minutes.
+of a run. All in all about eight minutes.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import msgspec
 
 from hopeval.commands import infer
@@ -168,6 +170,28 @@ def run_hopeval(url: str, count: int, concurrency: int | str, **settings: Any) -
     return Run(count / (done[-1] - min(begun)), (count - half) / (done[-1] - done[half]), cpu / count * 1000)
 
 
+def body_of(request: Request) -> dict[str, Any]:
+    """What an endpoint is sent."""
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    return {"model": "m", "messages": messages}
+
+
+async def run_aiohttp(url: str, count: int, in_flight: int) -> Run:
+    """By aiohttp and nothing else: no file, no retries, no pacing, no parsing of answers."""
+    requests = iter(requests_of(count))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def work() -> None:
+            for request in requests:
+                async with session.post(f"{url}/chat/completions", json=body_of(request)) as reply:
+                    (await reply.json())["choices"][0]["message"]["content"]
+
+        begun, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(work() for _ in range(in_flight)))
+        rate = count / (time.perf_counter() - begun)
+    return Run(rate, rate, (time.process_time() - cpu) / count * 1000)
+
+
 def run_threads(url: str, count: int, threads: int) -> Run:
     """The usual script: a thread for each request in flight."""
     import requests as client
@@ -175,9 +199,7 @@ def run_threads(url: str, count: int, threads: int) -> Run:
     session = client.Session()
 
     def post(request: Request) -> float:
-        messages = [{"role": message.role, "content": message.content} for message in request.messages]
-        body = {"model": "m", "messages": messages}
-        session.post(f"{url}/chat/completions", json=body).json()["choices"][0]["message"]["content"]
+        session.post(f"{url}/chat/completions", json=body_of(request)).json()["choices"][0]["message"]["content"]
         return time.perf_counter()
 
     begun, cpu = time.perf_counter(), time.process_time()
@@ -188,20 +210,29 @@ def run_threads(url: str, count: int, threads: int) -> Run:
 
 
 def measure_rate(rounds: int, seconds: int) -> None:
-    """Print the rate with 64 and 256 in flight against the ideal, and that of the usual script."""
+    """Print the rate with 64 and 256 in flight against the ideal, that of aiohttp, and that of the usual script."""
     with endpoint("steady") as url:
         for in_flight in (64, 256):
             ideal = in_flight / LATENCY_S
-            runs = [run_hopeval(url, int(ideal * seconds), in_flight) for _ in range(rounds)]
-            rate, cpu = (statistics.median(values) for values in ([r.rate for r in runs], [r.cpu_ms for r in runs]))
-            shown = ", ".join(f"{run.rate:.0f}" for run in runs)
-            print(f"hopeval, {in_flight:3} in flight   {rate:6.0f} requests/s ({shown}), {cpu:.2f} ms of CPU each")
-            print(
-                f"  ratio to the ideal {ideal:.0f}: {rate / ideal:.3f} (goal: at least {GOAL}), CPU goal {GOAL_CPU_MS}"
-            )
+            runs, bare = list[Run](), list[Run]()
+            for _ in range(rounds):
+                runs.append(run_hopeval(url, int(ideal * seconds), in_flight))
+                bare.append(asyncio.run(run_aiohttp(url, int(ideal * seconds), in_flight)))
+            rate, cpu = show("hopeval", in_flight, runs)
+            _, bare_cpu = show("aiohttp", in_flight, bare)
+            print(f"  ratio to the ideal {ideal:.0f}: {rate / ideal:.3f} (goal: at least {GOAL})")
+            print(f"  CPU: {cpu:.2f} ms (goal: at most {GOAL_CPU_MS}), {cpu / bare_cpu:.2f} times aiohttp alone")
         for threads in (4, 8):
             run = run_threads(url, int(threads / LATENCY_S * 5), threads)
             print(f"usual script, {threads} threads {run.rate:6.0f} requests/s, {run.cpu_ms:.2f} ms of CPU each")
+
+
+def show(name: str, in_flight: int, runs: list[Run]) -> tuple[float, float]:
+    """Print and give the medians: requests a second, and CPU milliseconds for each."""
+    rate, cpu = (statistics.median(values) for values in ([r.rate for r in runs], [r.cpu_ms for r in runs]))
+    shown = ", ".join(f"{run.rate:.0f}" for run in runs)
+    print(f"{name}, {in_flight:3} in flight   {rate:6.0f} requests/s ({shown}), {cpu:.2f} ms of CPU each", flush=True)
+    return rate, cpu
 
 
 def measure_auto(kind: str, seconds: int) -> None:

@@ -77,7 +77,7 @@ class Page:
             if self.tab.evaluate("document.body.dataset.shown === location.hash"):
                 return self
             self.tab.wait_for_timeout(50)
-        raise AssertionError(f"{self.tab.url} was never shown")
+        raise AssertionError(f"{self.address} was never shown")
 
     def click(self, selector: str) -> "Page":
         """Click, and wait for where that leads."""
@@ -88,6 +88,11 @@ class Page:
         """Press a key, and wait for where that leads."""
         self.tab.keyboard.press(key)
         return self.arrived()
+
+    @property
+    def address(self) -> str:
+        """The address as the page has it; the ``url`` that Playwright keeps of a tab lags behind."""
+        return str(self.tab.evaluate("location.hash"))
 
     @property
     def text(self) -> str:

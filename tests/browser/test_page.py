@@ -115,7 +115,7 @@ def test_back_leads_to_the_row_that_was_opened(page: Any, report: Path) -> None:
     assert opened.tab.is_visible(".item[data-order='41'] a")
     assert opened.tab.eval_on_selector(".list", "list => list.scrollTop") > 20 * 48
     opened.tab.fill("#search", "q")
-    assert "at=" not in opened.tab.url
+    assert "at=" not in opened.address
 
 
 def test_judged_passages_are_marked_by_their_ids(page: Any, tmp_path: Path, verb: Any, question: Any) -> None:
@@ -135,4 +135,4 @@ def test_keys_lead_nowhere_from_a_question_that_is_none(page: Any, report: Path)
     opened = page().open(report, "q=q10").go("q=nothing")
     opened.tab.keyboard.press("ArrowRight")
     assert "No such question" in opened.arrived().text
-    assert opened.tab.url.endswith("#q=nothing")
+    assert opened.address.endswith("#q=nothing")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _HEADER = 512  # bytes of JSON, filled up with blanks
 _ROWS = 6  # offsets; ids' hashes sorted, and their positions; titles' hashes sorted, and their positions; ids' ends
-_RECENT = 1 << 20  # ids of which the position is remembered: what was found is looked up next
+_RECENT = 1 << 16  # ids of which the position is remembered: what was found is looked up next. More are slower
 _DECODER = msgspec.json.Decoder(Passage)
 
 

@@ -71,7 +71,7 @@ class RankedPassage(Passage, kw_only=True):
     score: float = 0.0
 
 
-class Hit(Struct, omit_defaults=True):
+class Hit(Struct, omit_defaults=True, gc=False):  # millions of them, and none is part of a cycle
     """A passage in a ranking: its id, and the retriever's score, higher is better, 0 where it does not score.
 
     ``passage`` only where the text is neither in the corpus nor among the questions' own paragraphs.

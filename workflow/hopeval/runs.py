@@ -49,7 +49,7 @@ def falling(scores: Sequence[float]) -> Iterator[float]:
     """
     highest = math.inf
     for score in scores:
-        score = min(score, highest)
+        score = score if score < highest else highest
         yield score
         highest = score - max(_STEP * abs(score), _LEAST)
 
@@ -70,11 +70,14 @@ class RunWriter:
     def write(self, question_id: str, ranking: Sequence[Hit]) -> None:
         """Add a question's ranking, in which each passage comes once."""
         self.count += bool(ranking)
-        question, scores = quoted(question_id), falling([hit.score for hit in ranking])
-        self._file.writelines(
-            f"{question} Q0 {quoted(hit.id)} {rank} {score:.9g} {self._tag}\n".encode()
-            for rank, (hit, score) in enumerate(zip(ranking, scores, strict=True), 1)
-        )
+        question, passages, scores = quoted(question_id), [hit.id for hit in ranking], [hit.score for hit in ranking]
+        if not all(passages) or _ODD.search("".join(passages)):
+            passages = list(map(quoted, passages))
+        lines = [
+            f"{question} Q0 {passage} {rank} {score:.9g} {self._tag}\n"
+            for rank, (passage, score) in enumerate(zip(passages, falling(scores), strict=True), 1)
+        ]
+        self._file.write("".join(lines).encode())
 
     def __exit__(self, *exception: Any) -> bool | None:
         return self._file_to_be.__exit__(*exception)

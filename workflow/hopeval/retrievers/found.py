@@ -86,6 +86,8 @@ def _once(hits: Iterable[Hit]) -> list[Hit]:
 
 def _plain(hit: Hit, question: str, where: str) -> Hit:
     """The same hit of Python's own types, which msgspec takes on trust in a Hit that somebody else has made."""
+    if (type(hit), type(hit.id), type(hit.score), hit.passage) == (Hit, str, float, None) and isfinite(hit.score):
+        return hit
     if not isinstance(hit.id, str):
         raise InputError(f"{where}: found the passage {hit.id!r} for question {question!r}; give its id, a str")
     try:

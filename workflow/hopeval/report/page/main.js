@@ -34,6 +34,7 @@ function failed(error) {
 }
 
 async function render(first) {
+  const address = location.hash;
   const state = current();
   const section = byId(state.v);
   for (const other of document.querySelectorAll("main > section")) other.hidden = other !== section;
@@ -44,7 +45,7 @@ async function render(first) {
   await RENDER[state.v]?.(section.querySelector(".fill"), state);
   const heading = section.querySelector("h1");
   document.title = `${heading.textContent.slice(0, 80)} · ${summary.dataset} · hopeval`;
-  document.body.dataset.shown = location.hash;
+  document.body.dataset.shown = address;
   if (first) return;
   window.scrollTo(0, 0);
   heading.focus({ preventScroll: true });
