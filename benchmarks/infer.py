@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from goals import goal
+
 from hopeval.__main__ import main as hopeval
 from hopeval.config import parse_reader
 from hopeval.engines.base import Setup
@@ -37,7 +39,7 @@ from hopeval.runner import Job, answer
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-GOAL = 0.95
+GOAL = 0.97
 RANKED = {"output": "jsonl", "metrics": "json", "run_file": "trec"}
 """What retrieve writes, and the ends of the files' names."""
 READER = {
@@ -187,8 +189,8 @@ def bodies_of(requests: Sequence[Request], setup: Setup) -> list[dict[str, Any]]
     return bodies
 
 
-def measure(requests: Sequence[Request], setup: Setup, rounds: int, folder: Path) -> None:
-    """Print a line for each turn, then the medians and their ratio."""
+def measure(requests: Sequence[Request], setup: Setup, rounds: int, folder: Path) -> bool:
+    """Print a line for each turn, then the medians and their ratio; whether that meets the goal."""
     bodies = bodies_of(requests, setup)
     ways: dict[str, Callable[[], Run]] = {
         "hopeval": lambda: run_hopeval(requests, setup, folder),
@@ -205,17 +207,18 @@ def measure(requests: Sequence[Request], setup: Setup, rounds: int, folder: Path
             runs[name].append(run)
             rates = f"{run.tokens / run.seconds:6.1f} tokens/s {run.tokens / run.cpu_seconds:6.1f} per CPU second"
             print(f"round {turn}  {name:<12} {run.tokens:5} in {run.seconds:5.1f} s {rates}", flush=True)
-    report(runs)
+    return report(runs)
 
 
-def report(runs: dict[str, list[Run]]) -> None:
-    """Print medians, ratios, and whether both gave the same texts."""
+def report(runs: dict[str, list[Run]]) -> bool:
+    """Print medians, ratios, and whether both gave the same texts; whether the goal is met."""
     ours, bare = (statistics.median(run.tokens / run.seconds for run in of) for of in runs.values())
     ours_cpu, bare_cpu = (statistics.median(run.tokens / run.cpu_seconds for run in of) for of in runs.values())
     print(f"median   hopeval {ours:.1f} tokens/s, bare engine {bare:.1f} tokens/s")
-    print(f"ratio    {ours / bare:.3f} (goal: at least {GOAL}), per CPU second {ours_cpu / bare_cpu:.3f}")
+    print(f"ratio    {ours / bare:.3f}, per CPU second {ours_cpu / bare_cpu:.3f}")
     first, *others = (run.texts for of in runs.values() for run in of)
     print("texts    " + ("the same in all runs" if all(texts == first for texts in others) else "differ between runs"))
+    return goal("tokens/s of infer to the bare engine's", ours / bare, least=GOAL)
 
 
 def main() -> int:
@@ -234,8 +237,8 @@ def main() -> int:
         folder = Path(name)
         path = args.requests or plan_sample(folder, args.model, args.questions)
         requests = list(read_records(path, Request))
-        measure(requests, Setup(parse_reader(READER), args.model, args.threads), args.rounds, folder)
-    return 0
+        met = measure(requests, Setup(parse_reader(READER), args.model, args.threads), args.rounds, folder)
+    return 0 if met else 1
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from goals import goal
 from infer import MODEL, READER, ROOT, plan_sample, verb
 
 from hopeval.io import read_records
@@ -51,19 +52,19 @@ def tune(settings: dict[str, Any], requests: Path, folder: Path, minutes: float,
     return found
 
 
-def at_an_endpoint(requests: Path, folder: Path, minutes: float) -> None:
-    """Print how near the recommendation comes to what the endpoint can serve."""
+def at_an_endpoint(requests: Path, folder: Path, minutes: float) -> bool:
+    """Print how near the recommendation comes to what the endpoint can serve; whether the goal is met."""
     with Endpoint(latency_s=_LATENCY_S, capacity=_CAPACITY) as endpoint:
         settings = {"engine": "openai", "base_url": endpoint.url, "model": "m"}
         found = tune(settings, requests, folder, minutes)
     best, possible = found.verdict.best, _CAPACITY / _LATENCY_S
     taken = best.median if best else 0.0
     print(f"endpoint with room for {_CAPACITY}: {taken:.1f} answers/s of {possible:.1f} possible")
-    print(f"ratio    {taken / possible:.3f} (goal: at least {GOAL})\n")
+    return goal("answers/s with tune's concurrency at an endpoint, to the most possible", taken / possible, least=GOAL)
 
 
-def splits(requests: Path, folder: Path, minutes: float, rounds: int, model: Path) -> None:
-    """Print how near the recommendation comes to the best split, measured whole."""
+def splits(requests: Path, folder: Path, minutes: float, rounds: int, model: Path) -> bool:
+    """Print how near the recommendation comes to the best split, measured whole; whether the goal is met."""
     found = tune(READER, requests, folder, minutes, "--model", str(model))
     cells = thread_cells(cores())
     best = found.verdict.best
@@ -78,7 +79,8 @@ def splits(requests: Path, folder: Path, minutes: float, rounds: int, model: Pat
     medians = {cell: statistics.median(found) for cell, found in rates.items()}
     fastest = max(medians, key=lambda cell: medians[cell])
     print(f"median   recommended ({best.cell}) {medians[best.cell]:.2f}, best ({fastest}) {medians[fastest]:.2f}")
-    print(f"ratio    {medians[best.cell] / medians[fastest]:.3f} (goal: at least {GOAL})")
+    ratio = medians[best.cell] / medians[fastest]
+    return goal("answers/s with tune's split of the cores, to the best split", ratio, least=GOAL)
 
 
 def answer_all(cell: Cell, requests: Path, folder: Path, model: Path) -> float:
@@ -120,9 +122,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         requests = plan_sample(folder / "plan", args.model, args.questions)
-        at_an_endpoint(requests, folder, min(args.minutes, 2.0))
-        splits(requests, folder, args.minutes, args.rounds, args.model)
-    return 0
+        met = [
+            at_an_endpoint(requests, folder, min(args.minutes, 2.0)),
+            splits(requests, folder, args.minutes, args.rounds, args.model),
+        ]
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":
