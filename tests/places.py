@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-HANGS_AFTER_S = 300
+HANGS_AFTER_S = 900
 
 
 def copy_checkout(folder):

@@ -12,9 +12,10 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
+
+from waiting import wait_until
 
 MARK = "HOPEVAL_SLURM_BED"
 """Environment variable: <process id of the test run>-<its start time>-<the bed's own letters>."""
@@ -268,15 +269,6 @@ def free_ports(count):
     for found in sockets:
         found.close()
     return ports
-
-
-def wait_until(condition, most_s=COMES_WITHIN_S):
-    """The first value of ``condition()`` that is true."""
-    deadline = time.monotonic() + most_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"it did not come to that within {most_s} s"
-        time.sleep(0.2)
-    return value
 
 
 def started(process):

@@ -3,7 +3,7 @@
 import os
 
 from places import REPOSITORY, Place, fake
-from slurm.bed import wait_until
+from waiting import wait_until
 
 PYTHON = REPOSITORY / ".venv-slurm" / "bin" / "python"
 RESPONSES = "results/tiny/readers/reader/responses.jsonl"

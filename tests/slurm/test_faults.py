@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from slurm.bed import wait_until
 from slurm.places import RESPONSES
+from waiting import wait_until
 
 
 def keys(calls):

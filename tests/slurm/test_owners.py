@@ -6,7 +6,7 @@ import pytest
 
 from hopeval import owners
 from hopeval.owners import Owner
-from slurm.bed import wait_until
+from waiting import wait_until
 
 
 @pytest.fixture

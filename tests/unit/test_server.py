@@ -20,6 +20,7 @@ from hopeval.engines.server import Server
 from hopeval.errors import InputError
 from hopeval.io import read_records
 from hopeval.records import Response
+from waiting import wait_until
 
 ENDPOINT = f"{shlex.quote(sys.executable)} {Path(__file__).resolve().parents[1] / 'endpoint.py'} --port {{port}}"
 
@@ -43,13 +44,6 @@ def start(server):
             await server.stop()
 
     return asyncio.run(asyncio.wait_for(main(), 60))
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def runs(pid):

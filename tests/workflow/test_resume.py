@@ -3,7 +3,8 @@
 import json
 import os
 import signal
-import time
+
+from waiting import wait_until
 
 RESPONSES = "results/tiny/readers/reader/responses.jsonl"
 CRASHING = "engines:CrashingEngine"
@@ -69,13 +70,6 @@ def test_snakemake_and_its_jobs_killed(place, fake):
     assert not kept & set(asked)
     assert kept | set(asked) == set(place.keys("readers/reader/responses.jsonl"))
     assert len(place.keys("readers/reader/responses.jsonl")) == 20
-
-
-def wait_until(condition, most_s=120):
-    deadline = time.monotonic() + most_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.1)
 
 
 def test_an_added_experiment_asks_for_what_is_new(place, fake):
