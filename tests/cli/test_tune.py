@@ -2,13 +2,11 @@
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,13 +14,14 @@ import yaml
 
 from endpoint import Endpoint, refuses, resets
 from hopeval.io import write_records
+from hopeval.tuning import cells
 from hopeval.tuning.findings import read_findings
 from hopeval.tuning.machine import cores
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-HANG_S = 120
+HANG_S = 300
 SHORT_S = 0.5
-MODEL = ROOT / "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 BRIEFLY = f"""
@@ -43,6 +42,7 @@ def tune(hopeval, make_request, tmp_path, monkeypatch):
     recommendations follow from rates is for tests/unit/test_tuning_*.py.
     """
     monkeypatch.setattr("hopeval.tuning.tuner._LONGEST_S", SHORT_S)
+    monkeypatch.setattr("hopeval.tuning.trial._LOOK_AT_MEMORY_S", 0.2)
     monkeypatch.setenv("HOPEVAL_LOCKS", str(tmp_path / "locks"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     write_records(
@@ -111,10 +111,10 @@ def test_an_endpoint_that_breaks_down_ends_the_climb_and_not_the_run(tune):
     assert list(measured(findings)) == [1, 2]
     assert findings["results"][0]["rates"]
     assert "left out: " in out or "failed" in out
-    assert len(endpoint.calls) - endpoint.calls.index(broken[0]) < 40  # what is dead is left alone
+    assert len(endpoint.calls) - endpoint.calls.index(broken[0]) < 200  # what is dead is left alone
 
 
-def test_an_endpoint_that_is_not_there(tune, capsys):
+def test_an_endpoint_that_is_not_there(tune):
     with Endpoint() as endpoint:
         gone = at(endpoint)
     out, findings = tune(gone)
@@ -169,56 +169,51 @@ def test_nothing_is_left_behind(tune, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("journal"))
 
 
+@pytest.fixture
+def started(environment, tmp_path):
+    """Starts Python with a session and lock files of its own, in the test's folder; in the end it is killed."""
+
+    @contextlib.contextmanager
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            env=environment(HOPEVAL_LOCKS=str(tmp_path / "own-locks")),
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    return start
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_told_to_end_it_leaves_no_job_behind(tune, environment, tmp_path, end):
-    settings = json.dumps({"engine": "engines:CountingEngine", "options": {"delay_s": 0.2, "calls": "calls"}})
-    files = ["--requests", str(tmp_path / "requests.jsonl"), "--output", str(tmp_path / "out.json")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hopeval", "tune", "--reader", "r", "--settings", settings, *files],
-        env=environment(HOPEVAL_LOCKS=str(tmp_path / "own-locks")),
-        cwd=tmp_path,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        until = time.monotonic() + HANG_S
-        while not (tmp_path / "calls").exists():
-            assert time.monotonic() < until
-            time.sleep(0.05)
+def test_told_to_end_it_leaves_no_job_behind(tune, started, tmp_path, end):
+    # No job comes to its end by itself.
+    settings = json.dumps({"engine": "engines:CountingEngine", "options": {"delay_s": 3600, "calls": "calls"}})
+    files = ["--requests", tmp_path / "requests.jsonl", "--output", tmp_path / "out.json"]
+    with started("-m", "hopeval", "tune", "--reader", "r", "--settings", settings, *files) as process:
+        wait_until((tmp_path / "calls").exists)
         assert len(processes_with(tmp_path)) >= 2
         process.send_signal(end)
         assert process.wait(HANG_S) == (-end if end == signal.SIGKILL else 130)
-        while end == signal.SIGKILL and processes_with(tmp_path):  # there nobody waits for them
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        assert processes_with(tmp_path) == []
-    finally:
-        process.kill()
-        process.wait()
+        wait_until(lambda: not processes_with(tmp_path))  # what is killed takes a moment to be gone
     assert not (tmp_path / "out.json").exists()
 
 
-def test_interrupted_it_keeps_what_was_measured(tune, environment, tmp_path):
+def test_interrupted_it_keeps_what_was_measured(tune, started, tmp_path):
     options = {"engine": "engines:CountingEngine", "options": {"delay_s": 0.1}}
     files = {"requests": tmp_path / "requests.jsonl", "output": tmp_path / "out.json"}
     arguments = {"reader": "r", "settings": json.dumps(options), "minutes": 30, **files}
-    process = subprocess.Popen(
-        [sys.executable, "-c", BRIEFLY, "tune", *(f"--{name}={value}" for name, value in arguments.items())],
-        env=environment(HOPEVAL_LOCKS=str(tmp_path / "own-locks")),
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        until = time.monotonic() + HANG_S
-        while not (tmp_path / "out.json").exists():
-            assert time.monotonic() < until
-            time.sleep(0.05)
+    with started("-c", BRIEFLY, "tune", *(f"--{name}={value}" for name, value in arguments.items())) as process:
+        wait_until((tmp_path / "out.json").exists)
         process.send_signal(signal.SIGTERM)
         assert process.wait(HANG_S) == 130
-    finally:
-        process.kill()
-        process.wait()
     assert read_findings(tmp_path / "out.json").results[0].rates
 
 
@@ -231,27 +226,20 @@ def processes_with(folder):
     return found
 
 
-@pytest.fixture
-def model(hopeval, tmp_path):
-    if not MODEL.is_file():
-        pytest.skip(f"the embedded model is not here: {MODEL}")
-    return MODEL
-
-
 def llamacpp(**settings):
     return {"engine": "llamacpp", "model": "-", "context_window": 512, "sampling": {"max_tokens": 2}, **settings}
 
 
-def test_the_real_model(tune, model, tmp_path):
+def test_the_real_model(tune, model):
     out, findings = tune(llamacpp(), "--model", model, "--threads", 2, repeats=1)
     splits = {(r["cell"]["shards"], r["cell"]["threads"]): r for r in findings["results"] if "options" not in r["cell"]}
-    used = findings["cores"][0]
-    assert set(splits) == ({(1, 2), (2, 1)} if used == 2 else {(1, 1)})
-    one = splits[(1, used)]
+    physical, logical = findings["cores"]
+    assert set(splits) == {*cells.splits(physical), *cells.splits(logical)}
+    one = splits[(1, physical)]
     assert one["rates"]
     assert 50 < one["memory_mb"] < 2000
     assert one["tokens"][0] > one["rates"][0]
-    assert all(0 <= share <= 1 for share in one["others"])
+    assert all(0 <= share <= 1 for share in one.get("others", []))  # under a cgroup quota nobody looks
     assert "no recommendation: it was measured only once" in out
     assert "unsure; tune again when nothing else runs: readers: {r: {shards: " in out
 
@@ -259,7 +247,7 @@ def test_the_real_model(tune, model, tmp_path):
 @pytest.mark.skipif(cores().by_quota, reason="under a cgroup quota nobody looks at what others take")
 def test_busy_cores_are_told_and_nothing_is_recommended(tune, model, environment, tmp_path):
     """In a process of its own: what burns the cores is ours, not its."""
-    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * cores().logical)]
     files = {"model": model, "requests": tmp_path / "requests.jsonl", "output": tmp_path / "tuning.json"}
     arguments = {"reader": "r", "settings": json.dumps(llamacpp()), "minutes": 30, "write": tmp_path / "tuned.yaml"}
     try:
@@ -274,6 +262,7 @@ def test_busy_cores_are_told_and_nothing_is_recommended(tune, model, environment
             env=environment(HOPEVAL_LOCKS=str(tmp_path / "own-locks")),
             capture_output=True,
             text=True,
+            timeout=1800,
         )
     finally:
         for burner in burners:

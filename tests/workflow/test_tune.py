@@ -5,8 +5,6 @@ import shutil
 import pytest
 import yaml
 
-MODEL = "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-
 
 @pytest.fixture
 def tuned(place):
@@ -68,12 +66,11 @@ def test_a_reader_that_fails_does_not_stop_the_other(place, fake, tuned):
     assert place.read("tuning/bad/tuning.json")["results"][0]["left_out"]
 
 
-def test_the_real_model(place, own_checkout, repository, tuned):
-    if not (repository / MODEL).is_file():
-        pytest.skip(f"the embedded model is not here: {MODEL}")
+def test_the_real_model(place, own_checkout, model, tuned):
     place.checkout = own_checkout
-    (own_checkout / MODEL).parent.mkdir()
-    shutil.copy(repository / MODEL, own_checkout / MODEL)
+    models = own_checkout / "resources" / "models"
+    models.mkdir()
+    shutil.copy(model, models)
     configure(place, minutes=2)
     mine = yaml.safe_load((place.folder / "mine.yaml").read_text())
     mine["readers"] = {"smollm2": {"context_window": 512, "sampling": {"max_tokens": 4}}}
