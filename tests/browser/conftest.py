@@ -120,7 +120,9 @@ def page(browser: Any) -> Iterator[Callable[..., Page]]:
     contexts, pages = [], []
 
     def make(width: int = 1440, height: int = 900, **options: Any) -> Page:
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        # Without motion the page is at once as it is to be.
+        settled = {"viewport": {"width": width, "height": height}, "reduced_motion": "reduce"}
+        contexts.append(browser.new_context(**{**settled, **options}))
         pages.append(Page(contexts[-1].new_page()))
         return pages[-1]
 

@@ -89,9 +89,9 @@ def test_a_part_that_fails_says_so_and_the_others_are_there(page: Any, report: P
 def test_rows_keep_apart_when_the_window_changes(page: Any, report: Path) -> None:
     opened = page(1200).open(report, "v=questions")
     opened.tab.eval_on_selector(".list", "list => { list.scrollTop = 20 * 48; }")
-    for width in (400, 1200):
+    for width, height in ((400, 84), (1200, 48)):
         opened.tab.set_viewport_size({"width": width, "height": 900})
-        opened.tab.wait_for_timeout(300)
+        opened.tab.wait_for_selector(f".spacer[style*='height: {QUESTIONS * height}px']", state="attached")
         boxes = opened.tab.eval_on_selector_all(
             ".list a.row", "rows => rows.map(row => row.getBoundingClientRect()).map(box => [box.top, box.bottom])"
         )

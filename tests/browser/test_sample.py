@@ -311,7 +311,6 @@ def test_every_view_fits_and_passes_axe(page: Any, report: Path, sample: Path, w
     question = records(sample / "questions.jsonl")[0]["id"]
     for address in [*(f"v={view}" for view in VIEWS), f"q={question}&e=bm25%402.cited.smollm2"]:
         opened.open(report, address)
-        opened.tab.wait_for_timeout(150)  # colours fade in
         assert not opened.overflows, address
         violations = axe.run(opened.tab).response["violations"]
         serious = [v for v in violations if v["impact"] in ("serious", "critical")]
