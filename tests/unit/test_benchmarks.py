@@ -14,7 +14,8 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
 def module(name: str) -> ModuleType:
     """A module of benchmarks/."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
