@@ -9,7 +9,7 @@ All answer without a model. The reader's ``options``, all optional:
     only_question  the question at which alone CrashingEngine crashes
     mended         file whose presence turns a CrashingEngine or FailingEngine into a CountingEngine
     go             file that HoldingEngine waits for after ``after`` answers
-    together       jobs that MeetingEngine waits for
+    together       jobs that MeetingEngine waits for, and DeviceEngine, so that it is certain that they overlap
     length         characters of LongEngine's answers
 """
 
@@ -104,8 +104,10 @@ class DeviceEngine(CountingEngine):
         self.note(f"{what} {os.getpid()} {devices} {time.monotonic()}")
 
     async def open(self) -> None:
-        """Note the start."""
+        """Note the start, and wait for the others."""
         self._mark("start")
+        while (n := self.options.get("together", 0)) and Path(self.options["calls"]).read_text().count("start ") < n:
+            await asyncio.sleep(0.05)
         await self.pause()
 
     async def complete(self, request: Request) -> Completion:

@@ -9,13 +9,13 @@ RESPONSES = "results/tiny/readers/reader/responses.jsonl"
 
 @pytest.fixture
 def on_gpus(place, fake, tmp_path):
-    """Runs four shards that hold their GPUs for two seconds each, and gives what each job saw, when."""
+    """Runs four shards and gives what each job saw, when: each holds its GPUs until ``together`` have had some,
+    and then for so many seconds."""
 
-    def run(*arguments, visible, gpus, share=1, holds_s=2.0):
+    def run(*arguments, visible, gpus, share=1, holds_s=2.0, together=0):
         place.questions(4)
-        place.configure(
-            reader=fake("engines:DeviceEngine", shards=4, gpus=gpus, share=share, options={"delay_s": holds_s})
-        )
+        options = {"delay_s": holds_s, "together": together}
+        place.configure(reader=fake("engines:DeviceEngine", shards=4, gpus=gpus, share=share, options=options))
         environment = {"CUDA_VISIBLE_DEVICES": visible, "HOPEVAL_LOCKS": str(tmp_path / "locks")}
         done = place.run(RESPONSES, *arguments, environment=environment)
         calls = place.folder / "calls.txt"
@@ -43,7 +43,7 @@ def most_at_once(found):
 
 @pytest.mark.parametrize("arguments", [["--resources", "gpu=8"], []], ids=["gpu=8", "no resources"])
 def test_two_of_eight_each(on_gpus, arguments):
-    done, found = on_gpus(*arguments, visible="0,1,2,3,4,5,6,7", gpus=2)
+    done, found = on_gpus(*arguments, visible="0,1,2,3,4,5,6,7", gpus=2, holds_s=0, together=4)
     assert done.code == 0, done.output
     assert [len(set(job["devices"])) for job in found] == [2, 2, 2, 2]
     assert most_at_once(found) > 1
@@ -65,7 +65,7 @@ def test_forgotten_resources_are_slow_and_not_wrong(on_gpus):
 
 
 def test_two_jobs_share_a_device(on_gpus):
-    done, found = on_gpus("--resources", "gpu=2", visible="0,1", gpus=1, share=2, holds_s=3.0)
+    done, found = on_gpus("--resources", "gpu=2", visible="0,1", gpus=1, share=2, holds_s=0, together=3)
     assert done.code == 0, done.output
     assert [len(job["devices"]) for job in found] == [1] * 4
     assert most_at_once(found) > 2
