@@ -201,10 +201,10 @@ def test_stop_ends_the_wait_for_a_rate_and_begins_nothing_more(ask, tmp_path):
 
 
 def test_requests_a_minute_hold_back_calls_of_all_attempts(ask, tmp_path):
-    engine = Scripted(Busy("x"))
+    engine, begun = Scripted(Busy("x")), time.monotonic()
     ask(engine, Policy(attempts=2, pause_s=0.01, requests=Rate(tmp_path / "rate", 300)), requests=2)
     assert len(engine.at) == 3
-    assert engine.at[-1] - engine.at[0] >= 0.35
+    assert engine.at[-1] - begun >= 0.35
 
 
 def test_tokens_a_minute_count_what_was_used_in_the_end(ask, tmp_path):

@@ -17,6 +17,7 @@ from hopeval.errors import HopevalError
 from hopeval.heartbeat import claimed
 from hopeval.owners import Owner, fate, this_process
 from hopeval.records import Request, Response
+from waiting import wait_until
 
 SHARD = "1-of-2"
 HOLDER = """
@@ -164,8 +165,8 @@ def test_one_elsewhere_is_waited_for_as_long_as_it_gives_signs(folder, quick, mo
             value.beat += 1
             replaced = folder / "new"
             replaced.write_bytes(msgspec.json.encode(value))
-            replaced.rename(claim_path(folder, SHARD, 1))
             beaten.append(time.monotonic())
+            replaced.rename(claim_path(folder, SHARD, 1))
 
     thread = threading.Thread(target=beat)
     thread.start()
@@ -173,7 +174,7 @@ def test_one_elsewhere_is_waited_for_as_long_as_it_gives_signs(folder, quick, mo
     try:
         assert take(folder, claim()) == 2
         assert stop.is_set()
-        assert time.monotonic() - beaten[-1] >= claims.SILENCE_S - 0.1
+        assert time.monotonic() - beaten[-1] >= claims.SILENCE_S
     finally:
         stop.set()
         thread.join()
@@ -245,10 +246,7 @@ def test_the_beat_goes_on_after_an_error_of_the_file_server(folder, quick, monke
 
     monkeypatch.setattr(heartbeat.Path, "exists", stale)
     with claimed(folder, SHARD):
-        deadline = time.monotonic() + 60
-        while latest(folder)[SHARD].claim.beat < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: latest(folder)[SHARD].claim.beat >= 2)
     assert len(looks) > 1
 
 
@@ -282,10 +280,7 @@ def test_time_at_work_goes_on_without_responses(folder, quick):
         assert latest(folder)[SHARD].claim.working_s == 0
         beat.begin(Request(key="k", question_id="q", messages=[]))
         assert latest(folder)[SHARD].claim.working_s > 0
-        deadline = time.monotonic() + 60
-        while latest(folder)[SHARD].claim.working_s < 0.3:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: latest(folder)[SHARD].claim.working_s >= 0.3)
 
 
 def test_a_new_division_is_refused_while_jobs_of_an_earlier_one_work(folder):

@@ -180,10 +180,15 @@ def test_two_jobs_side_by_side_do_not_get_into_each_others_way(inference, enviro
     settings = msgspec.json.encode(settings_of(model, sampling={"max_tokens": 4})).decode()
     command = [sys.executable, "-m", "hopeval", "infer", "--reader", "r", "--settings", settings, "--model", str(model)]
     jobs = []
-    for shard in ("1-of-2", "2-of-2"):
-        write_records(tmp_path / f"{shard}.jsonl", [make_request(shard, content="Say hello.")])
-        paths = ["--requests", f"{shard}.jsonl", "--output", f"{shard}.out", "--shard", shard]
-        more = [*paths, "--journal", "journal", "--log", f"{shard}.log"]
-        jobs.append(subprocess.Popen([*command, *more], cwd=tmp_path, env=environment()))
-    assert [job.wait(60) for job in jobs] == [0, 0]
+    try:
+        for shard in ("1-of-2", "2-of-2"):
+            write_records(tmp_path / f"{shard}.jsonl", [make_request(shard, content="Say hello.")])
+            paths = ["--requests", f"{shard}.jsonl", "--output", f"{shard}.out", "--shard", shard]
+            more = [*paths, "--journal", "journal", "--log", f"{shard}.log"]
+            jobs.append(subprocess.Popen([*command, *more], cwd=tmp_path, env=environment()))
+        assert [job.wait(300) for job in jobs] == [0, 0]
+    finally:
+        for job in jobs:
+            job.kill()
+            job.wait()
     assert len(list((tmp_path / "journal").glob("*.jsonl"))) == 2

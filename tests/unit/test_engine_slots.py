@@ -11,7 +11,7 @@ from hopeval.engines.llamacpp import LlamaCppEngine
 from hopeval.journal import Journal
 from hopeval.runner import Job, answer
 
-SLOW_S = 2.5
+SLOW_S = 4.0
 
 
 class FakeServer:
@@ -43,12 +43,12 @@ def test_slow_requests_fail_alone(tmp_path, make_reader, make_request, concurren
 
     async def main():
         with Journal(tmp_path, "1-of-1") as journal:
-            responses = await answer(requests, engine, journal, Job("1-of-1", "llamacpp", policy=Policy(timeout_s=1.0)))
+            responses = await answer(requests, engine, journal, Job("1-of-1", "llamacpp", policy=Policy(timeout_s=2.0)))
         await engine.close()
         return responses
 
     responses = {response.key: response for response in asyncio.run(main())}
     found = [(responses[request.key].text, responses[request.key].error) for request in requests]
-    late = ("", "no answer within 1 s (timeout_s)")
+    late = ("", "no answer within 2 s (timeout_s)")
     assert found == [late if content == "slow" else (content, None) for content in contents]
     assert server.most_in_flight <= concurrency

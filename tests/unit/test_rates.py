@@ -166,8 +166,8 @@ def test_first_come_first_served(rate):
 def test_a_pause_ends_when_it_is_told_to():
     async def main():
         stop = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.05, stop.set)
         begun = time.monotonic()
+        asyncio.get_running_loop().call_later(0.05, stop.set)
         await pause(3600, stop)
         await pause(-1, asyncio.Event())
         return time.monotonic() - begun

@@ -1,6 +1,7 @@
 """hopeval status: what the files of a run say, as it goes on and after a crash."""
 
 import os
+import re
 import time
 
 import msgspec
@@ -81,9 +82,8 @@ def test_silence_is_death_and_the_questions_that_were_asked_are_named(results, h
     results.shards(1)
     results.claim("1-of-1", silent_s=400, working_s=9.0, asking="q1\nq2\n\n\n")
     assert states(results) == ["failed"]
-    assert "ended without a word while asking 'q1', 'q2'; last sign of life 400 s ago" in hopeval(
-        "status", results.folder
-    )
+    told = hopeval("status", results.folder)
+    assert re.search(r"ended without a word while asking 'q1', 'q2'; last sign of life 40\d s ago", told)
 
 
 def test_process_of_this_machine_that_is_gone_is_dead_at_once(results):
