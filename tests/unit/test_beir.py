@@ -1,5 +1,6 @@
 """BEIR's questions, and the judgements of passages that come with them."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,22 @@ def test_queries_alone_are_not_judged(dataset: Path, tmp_path: Path) -> None:
     assert [question.gold for question in found.values()] == [{"Title 3": 1}, {}, {}]
 
 
+def test_judgements_may_be_packed(dataset: Path, tmp_path: Path) -> None:
+    plain = dataset / "qrels" / "test.tsv"
+    packed = plain.with_name("test.tsv.gz")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert prepared(packed, tmp_path / "packed") == prepared(plain, tmp_path / "plain")
+
+
+def test_judgements_that_are_no_text_are_told_with_their_place(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = dataset / "qrels" / "test.tsv"
+    test.write_bytes(HEAD.encode() + b"q2\t\xff\t1\n")
+    assert main(["prepare", "--questions", str(test), "--output", str(tmp_path / "out")]) == 2
+    assert "test.tsv:2: 'utf-8' codec can't decode" in capsys.readouterr().err
+
+
 def test_what_is_judged_stays_gold_though_it_is_not_there(dataset: Path, tmp_path: Path) -> None:
     (dataset / "qrels" / "test.tsv").write_text(HEAD + "q2\t77\t1\n")
     assert prepared(dataset / "qrels" / "test.tsv", tmp_path / "out")["q2"].gold == {"77": 1}
@@ -93,6 +110,7 @@ def test_queries_from_the_web_have_no_judgements_beside_them(
     [
         ("qrels/test.tsv", HEAD + "q2 1 1\n", "test.tsv:2: ['q2 1 1'] is not query-id corpus-id score; mend or drop"),
         ("qrels/test.tsv", HEAD + "q2\t1\thigh\n", "test.tsv:2: ['q2', '1', 'high'] is not query-id corpus-id score"),
+        ("qrels/test.tsv", HEAD + "q2\t1\t²\n", "test.tsv:2: ['q2', '1', '²'] is not query-id corpus-id score"),
         ("queries.jsonl", '{"_id": "q1"}\n', "queries.jsonl:1: Object missing required field `text` (id 'q1')"),
         ("queries.jsonl", None, "test.tsv: needs queries.jsonl in "),
     ],

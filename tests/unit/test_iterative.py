@@ -69,6 +69,7 @@ def test_half_a_query_is_none(output: str) -> None:
         assert parse_query(whole[:end], output, "length") == (None, "truncated")
     assert parse_query(whole, output, "length") == ("Shirley Temple", "ok")
     assert parse_query("Query: Shirley Tem", "text", "length") == (None, "truncated")
+    assert parse_query("Query: Shirley Temple\nQuestion: wha", "text", "length") == ("Shirley Temple", "ok")
 
 
 @given(st.text(), st.sampled_from(["json", "text"]), st.sampled_from(["stop", "length", None]))

@@ -2,6 +2,7 @@
 
 import doctest
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from hopeval.metrics import stats
-from hopeval.metrics.stats import bootstrap_interval, bootstrap_intervals
+from hopeval.metrics.stats import bootstrap_intervals
+
+
+def bootstrap_interval(values: list[float], **options: Any) -> tuple[float, float]:
+    """The interval of one column."""
+    return bootstrap_intervals({"values": values}, **options)["values"]
 
 
 def test_documented_examples() -> None:

@@ -166,6 +166,16 @@ def test_no_call_is_refused_for_ever_where_others_take_each_place_that_comes_fre
     assert simulation.run(20 * capacity) >= 0.75 * capacity / latency_s
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("capacity", [1, 2, 3])
+def test_stays_down_where_hardly_any_call_finds_a_place(capacity, seed):
+    simulation = Simulation(lambda in_flight, now: LATENCY_S if in_flight <= capacity else None, seed=seed)
+    simulation.run(1000)
+    low = simulation.limits.index(min(simulation.limits))
+    assert max(simulation.limits[low:]) <= capacity + 1, simulation.limits
+    assert simulation.run(1000) >= 0.6 * capacity / LATENCY_S
+
+
 @pytest.mark.parametrize(("before", "after"), [(48, 12), (12, 48)])
 def test_follows_a_server_that_changes(before, after):
     simulation = Simulation(lambda in_flight, now: LATENCY_S if in_flight <= (before if now < 50 else after) else None)

@@ -33,7 +33,7 @@ from hopeval.retrieval import (
     mistaken_searchers,
     top_ks,
 )
-from hopeval.sections import Prompt, Section
+from hopeval.sections import Prompt, Section, Source
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 """Names of datasets, retrievers and prompts: they become file names and parts of experiment names."""
@@ -44,7 +44,7 @@ READER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 class Corpus(Section):
     """What there is to search. A path or URL alone means the same with all else as it is by default."""
 
-    source: str = Field(
+    source: Source = Field(
         description="Path or http(s) URL of HotpotQA's fullwiki dump, BEIR's corpus.jsonl or a passages file: a file, "
         "plain or packed, a tar or zip archive, or an unpacked folder."
     )
@@ -62,7 +62,7 @@ class Dataset(Section):
     """The questions to answer and the passages to retrieve from."""
 
     name: str = Field(pattern=NAME, description="Names the folder under results/.")
-    questions: str = Field(
+    questions: Source = Field(
         description="HotpotQA, contexts or BEIR file: path or http(s) URL, JSON array or JSON Lines, plain or gzip."
     )
     sha256: str | None = Field(

@@ -35,10 +35,10 @@ def is_url(location: str) -> bool:
     return location.startswith(("http://", "https://"))
 
 
-def check_sha256(path: str | Path, expected: str | None, source: str | None = None) -> None:
+def check_sha256(path: str | Path, expected: str | None) -> None:
     """Raise InputError when the file's SHA-256 is not the expected one. None expects nothing."""
     if expected is not None and (found := file_sha256(path)) != expected:
-        raise InputError(_differs(source or str(path), found, expected))
+        raise InputError(_differs(str(path), found, expected))
 
 
 def _differs(source: str, found: str, expected: str) -> str:

@@ -61,7 +61,8 @@ class Search:
             self._begun = now
         elif not busy:
             self._change(self.limit, now)
-        elif self.limit == 1:  # one that went alone, in case all are refused
+        elif self.limit == 1 and self._settled_at is None and self._ceiling in (None, 1):
+            # The first went alone, in case all are refused. One that is alone because more were too much is measured.
             self._change(_FIRST, now)
         else:
             self._latencies.append(latency_s)

@@ -23,6 +23,8 @@ _CITATION_LINE = re.compile(
     r"[*_]*\s*[:=][*_]*[ \t]*(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
+_AROUND = ' \t\r*_`"'
+"""What models put around an answer."""
 _QUERY_LINE = re.compile(
     r"^[ \t>*_#-]*(?:(?:the|next|search|follow-up)\s+)*(?:query|search)[*_]*\s*(?:is\b\s*:?|[:=])[*_]*[ \t]*(.*)$",
     re.IGNORECASE | re.MULTILINE,
@@ -87,13 +89,18 @@ def parse_query(text: str, output: str, finish_reason: str | None) -> ParsedQuer
 
     >>> parse_query("She was in it.\nQuery: Shirley Temple", "text", "stop")
     ParsedQuery(query='Shirley Temple', status='ok')
+    >>> parse_query("Query: Shirley Tem", "text", "length")
+    ParsedQuery(query=None, status='truncated')
     """
     value = next((found["query"] for found in _objects(text) if isinstance(found.get("query"), str)), None)
+    if value is None and output == "text":
+        whole = text.rpartition("\n")[0] if finish_reason == "length" else text  # its last line may be cut off
+        if marked := _QUERY_LINE.search(whole):
+            value = marked.group(1).strip(_AROUND)
     if value is None and finish_reason == "length":
         return ParsedQuery(None, "truncated")
     if value is None and output == "text":
-        marked = _QUERY_LINE.search(text)
-        value = (marked.group(1) if marked else _only_line(text)).strip(' \t\r*_`"')
+        value = _only_line(text).strip(_AROUND)
     query = _as_text(value or "")
     return ParsedQuery(query, "ok") if query else ParsedQuery(None, "unparsable")
 
@@ -166,7 +173,7 @@ def read_text(text: str) -> tuple[str | None, list[str]]:
     answer = marked[-1] if marked else _only_line(_ANSWER_LINE.sub("", _CITATION_LINE.sub("", text)))
     labels = re.findall(r"\d+", citation.group(1)) if citation else []
     labels += [label for group in _BRACKETED.findall(text) for label in re.findall(r"\d+", group)]
-    cleaned = _BRACKETED.sub("", answer).strip(' \t\r*_`"').strip()
+    cleaned = _BRACKETED.sub("", answer).strip(_AROUND).strip()
     return cleaned or None, list(dict.fromkeys(labels))
 
 

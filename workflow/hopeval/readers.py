@@ -2,14 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from hopeval.sections import CUSTOM, Section, tag
+from hopeval.sections import CUSTOM, Options, Section, secret, tag
 
 
 class Sampling(Section):
@@ -82,7 +81,7 @@ class Prices(Section):
 class _Reader(Section):
     context_window: int = Field(4096, ge=64, description="Tokens of prompt and answer together.")
     sampling: Sampling = Sampling()
-    options: dict[str, Any] = Field({}, description="Further settings of the engine, by the engine's own names.")
+    options: Options = Field({}, description="Further settings of the engine, by the engine's own names.")
     shards: int = Field(
         1, ge=1, description="Into how many jobs the work is split; --set-scatter <reader>=N overrides."
     )
@@ -220,7 +219,7 @@ class Serve(Section):
         if "{port}" not in value:
             raise ValueError("must say {port} where the server's port is to stand, as in 'vllm serve … --port {port}'")
         if flag := _SECRET_FLAG.search(value):
-            raise _secret(f"{flag[0]} must not be here (servers take it from an environment variable, too)")
+            raise secret(f"{flag[0]} must not be here (servers take it from an environment variable, too)", _API_KEY)
         try:
             shlex.split(value)
         except ValueError as error:
@@ -235,19 +234,10 @@ class Serve(Section):
 
 
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
-_SECRET = re.compile(r"(?i)(.*[-_])?(api[-_]?key|authorization|bearer|headers|token|password|secret)")
-_SECRET_FLAG = re.compile(r"(?i)--([a-z]+-)*(api-key|token|password|secret)(?=[\s=]|$)")
-
-
-def _names(value: Any) -> Iterator[str]:
-    """The names of all fields, at any depth."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield str(name)
-            yield from _names(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _names(inner)
+_SECRET_FLAG = re.compile(
+    r"(?i)--([a-z]+-)*(api-key|token|password|secret)(?=[\s=]|$)|\b\w*(api_?key|token|password|secret)(?==)"
+)
+_API_KEY = "put the key into an environment variable and name that in api_key_env"
 
 
 def _has_host(url: str) -> bool:
@@ -256,15 +246,6 @@ def _has_host(url: str) -> bool:
         return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
     except ValueError:
         return False
-
-
-def _secret(problem: str) -> PydanticCustomError:
-    """A mistake that is told without the value: it would show a key."""
-    return PydanticCustomError(
-        "secret",
-        "{problem}: logs would show it; put the key into an environment variable and name that in api_key_env",
-        {"problem": problem},
-    )
 
 
 class OpenAIReader(_Reader):
@@ -281,7 +262,7 @@ class OpenAIReader(_Reader):
     @classmethod
     def _is_an_address(cls, value: str | None) -> str | None:
         if value is not None and re.search("[@?]", value):
-            raise _secret("must be without user, password or query")
+            raise secret("must be without user, password or query", _API_KEY)
         if value is not None and not (re.fullmatch(r"https?://[^\s/#]+(/[^\s#]*)?", value) and _has_host(value)):
             raise ValueError("must be http(s)://host[:port]/path, as in http://localhost:8000/v1")
         return value and value.rstrip("/")
@@ -290,14 +271,7 @@ class OpenAIReader(_Reader):
     @classmethod
     def _is_no_key(cls, value: Any) -> Any:
         if isinstance(value, str) and not re.fullmatch(_VARIABLE, value):
-            raise _secret("must be the name of an environment variable")
-        return value
-
-    @field_validator("options")
-    @classmethod
-    def _hold_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if names := [name for name in _names(value) if _SECRET.fullmatch(name)]:
-            raise _secret(f"{names[0]!r} must not be here")
+            raise secret("must be the name of an environment variable", _API_KEY)
         return value
 
     @field_validator("options")

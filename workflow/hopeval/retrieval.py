@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from hopeval.readers import HubModel, ModelFolder
-from hopeval.sections import CUSTOM, Prompt, Section, tag
+from hopeval.sections import CUSTOM, Options, Prompt, Section, tag
 
 KINDS = {
     "given": "hopeval.retrievers.given:GivenRetriever",
@@ -126,7 +126,7 @@ class _WithModel(_Ranked):
         None, ge=1, description="Tokens that the model sees of a text, the rest is cut off; null: as the model has it."
     )
     batch_size: int = Field(32, ge=1, description="Texts that go through the model at once.")
-    options: dict[str, Any] = Field({}, description="Further settings of the model, by sentence-transformers' names.")
+    options: Options = Field({}, description="Further settings of the model, by sentence-transformers' names.")
     gpus: Literal[0, 1] = Field(0, description="GPUs for each of its jobs; only that job sees it.")
     python: str | None = Field(
         None, description="Interpreter for its jobs, where sentence-transformers lives in another environment."
@@ -271,7 +271,7 @@ class CustomRetriever(_Ranked):
 
     kind: str = Field(pattern=CUSTOM)
     of: list[str] = Field([], description="Names of the retrievers that it is built on, if it is built on any.")
-    options: dict[str, Any] = Field({}, description="Handed to the class.")
+    options: Options = Field({}, description="Handed to the class.")
 
 
 RETRIEVERS = (

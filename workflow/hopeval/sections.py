@@ -1,12 +1,59 @@
 """What sections of the configuration have in common."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 CUSTOM = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 """A class of the user's own, as ``module:Class``."""
+
+
+_SECRET = re.compile(r"(?i)(.*[-_])?(api[-_]?key|authorization|bearer|headers|token|password|secret)")
+_SECRET_QUERY = re.compile(
+    r"(?i)^https?://([^/?#]*@|.*[?&][\w-]*(key|token|sig|signature|credential|password|secret)[\w-]*=)"
+)
+
+
+def secret(problem: str, repair: str) -> PydanticCustomError:
+    """A mistake that is told without the value: it would show a key."""
+    return PydanticCustomError(
+        "secret", "{problem}: logs would show it; {repair}", {"problem": problem, "repair": repair}
+    )
+
+
+def _without_secret(options: dict[str, Any]) -> dict[str, Any]:
+    if names := [name for name in _names(options) if _SECRET.fullmatch(name)]:
+        raise secret(
+            f"{names[0]!r} must not be here",
+            "put it into an environment variable (api_key_env names one, the hub takes HF_TOKEN)",
+        )
+    return options
+
+
+def _names(value: Any) -> Iterator[str]:
+    """The names of all fields, at any depth."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names(inner)
+
+
+def _public(source: str) -> str:
+    if _SECRET_QUERY.match(source):
+        raise secret("must be without user, password or signature", "fetch the file yourself and give its path")
+    return source
+
+
+Options = Annotated[dict[str, Any], AfterValidator(_without_secret)]
+"""Settings by names that are not ours. They stand in files, logs and reports, so they may hold no secret."""
+Source = Annotated[str, AfterValidator(_public)]
+"""A path or a URL, of which the same holds."""
 
 
 class Section(BaseModel):

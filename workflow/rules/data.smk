@@ -53,7 +53,7 @@ if CONFIG.dataset.corpus:
             index=f"{CORPUS}/passages.jsonl.index",
             summary=f"{CORPUS}/corpus.json",
         log:
-            f"{CORPUS}/corpus.log",
+            f"{RESULTS}/logs/corpus.log",
         benchmark:
             f"{CORPUS}/corpus.tsv"
         localrule: CPU_STAGES_ARE_LOCAL
@@ -79,7 +79,7 @@ rule embedded_model:
     output:
         EMBEDDED_MODEL,
     log:
-        "resources/models/SmolLM2-135M-Instruct.log",
+        f"{RESULTS}/logs/fetch/SmolLM2-135M-Instruct.log",
     localrule: True
     conda:
         "../../envs/workflow.yaml"
@@ -94,7 +94,7 @@ rule hub_model:
     output:
         directory("resources/models/{owner}/{repo}@{revision}"),
     log:
-        "resources/models/{owner}/{repo}@{revision}.log",
+        RESULTS + "/logs/fetch/{owner}/{repo}@{revision}.log",
     wildcard_constraints:
         owner=r"[\w.-]+",
         repo=r"[\w.-]+",
@@ -114,7 +114,7 @@ rule hub_file:
     output:
         "resources/models/{owner}/{repo}/{revision}/{file}",
     log:
-        "resources/models/{owner}/{repo}/{revision}/{file}.log",
+        RESULTS + "/logs/fetch/{owner}/{repo}/{revision}/{file}.log",
     wildcard_constraints:
         owner=r"[\w.-]+",
         repo=r"[\w.-]+",

@@ -5,7 +5,7 @@ queries, with the judgements of all splits. Gold are the passages judged above 0
 HotpotQA's queries have answer and supporting facts in ``metadata``.
 """
 
-import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from hopeval.io import open_binary, read_rows
 from hopeval.records import Question, SupportingFact
 
 _COLUMNS = ["query-id", "corpus-id", "score"]
+_GRADE = re.compile("-?[0-9]+")
 
 
 class _Metadata(Struct):
@@ -98,14 +99,22 @@ def _relevant(files: list[Path]) -> dict[str, dict[str, int]]:
     """For each query the grades of the passages that are judged above 0, by id."""
     found: dict[str, dict[str, int]] = {}
     for path in files:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            for line, row in enumerate(rows, 1):
-                if len(row) != len(_COLUMNS) or (line > 1 and not row[2].lstrip("-").isdigit()):
-                    raise InputError(f"{path}:{line}: {row!r} is not {' '.join(_COLUMNS)}; mend or drop the line")
-                if line > 1:
-                    found.setdefault(row[0], {}).update({row[1]: int(row[2])} if int(row[2]) > 0 else {})
+        for line, row in _rows(path):
+            if len(row) != len(_COLUMNS) or (line > 1 and not _GRADE.fullmatch(row[2])):
+                raise InputError(f"{path}:{line}: {row!r} is not {' '.join(_COLUMNS)}; mend or drop the line")
+            if line > 1:
+                found.setdefault(row[0], {}).update({row[1]: int(row[2])} if int(row[2]) > 0 else {})
     return found
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a file of judgements in their columns, with their numbers."""
+    with open_binary(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield number, line.decode().rstrip("\r\n").split("\t")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{path}:{number}: {error}; save the file as UTF-8") from None
 
 
 def _beside(named: Path, needed: Path) -> Path:

@@ -19,31 +19,6 @@ _CELLS_PER_BLOCK = 1_000_000  # resamples x questions drawn at a time, 8 bytes e
 _ROWS_PER_BLOCK = 4_096  # of few questions: each row has a sum for every experiment
 
 
-def bootstrap_interval(
-    values: Sequence[float],
-    *,
-    confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    bounds: tuple[float, float] | None = None,
-) -> tuple[float, float]:
-    """The percentile bootstrap interval (low, high) of the mean of ``values`` (Efron 1979).
-
-    The same values, options and seed give the same interval. Where all values are equal, so are all
-    resamples: the interval is that one value, or with the metric's ``bounds`` what alike_interval gives.
-    Raises ValueError without values, for a confidence that is not between 0 and 1, or without resamples.
-
-    >>> bootstrap_interval([0.25])
-    (0.25, 0.25)
-    >>> low, high = bootstrap_interval([0.0, 1.0] * 50)
-    >>> f"{low:.2f} to {high:.2f}"  # by theory 0.5 - 1.96 * 0.05 = 0.40 to 0.60
-    '0.40 to 0.60'
-    """
-    columns = {"values": values}
-    found = bootstrap_intervals(columns, confidence=confidence, resamples=resamples, seed=seed, bounds=bounds)
-    return found["values"]
-
-
 def bootstrap_intervals(
     columns: Mapping[str, Sequence[float]],
     *,
@@ -52,12 +27,19 @@ def bootstrap_intervals(
     seed: int = 0,
     bounds: tuple[float, float] | None = None,
 ) -> dict[str, tuple[float, float]]:
-    """The percentile bootstrap interval (low, high) of the mean of each column, by name.
+    """The percentile bootstrap interval (low, high) of the mean of each column, by name (Efron 1979).
 
     Row i of every column belongs to question i: questions are drawn, once for all columns. Each interval
     lies within the range of its column, or, where all of it is equal, within ``bounds``; a NaN in a column
     makes its interval NaN. Raises ValueError without columns or values, for columns of unequal length, for
-    a confidence that is not between 0 and 1, or without resamples.
+    a confidence that is not between 0 and 1, or without resamples. The same values, options and seed give the
+    same intervals.
+
+    >>> bootstrap_intervals({"em": [0.25]})
+    {'em': (0.25, 0.25)}
+    >>> low, high = bootstrap_intervals({"em": [0.0, 1.0] * 50})["em"]
+    >>> f"{low:.2f} to {high:.2f}"  # by theory 0.5 - 1.96 * 0.05 = 0.40 to 0.60
+    '0.40 to 0.60'
     """
     import numpy as np
 

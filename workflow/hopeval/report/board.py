@@ -43,8 +43,8 @@ class Result:
         return found
 
     def request_keys(self) -> list[str]:
-        """The keys of the requests that answered this experiment's questions."""
-        return [p.key for p in read_records(self.folder / "predictions.jsonl", Prediction) if p.key]
+        """The keys of the requests that answered this experiment's questions; one may have answered several."""
+        return list(dict.fromkeys(p.key for p in read_records(self.folder / "predictions.jsonl", Prediction) if p.key))
 
 
 def load_results(folder: Path, names: Sequence[str]) -> list[Result]:

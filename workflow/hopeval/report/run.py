@@ -37,7 +37,6 @@ class Run:
 
     folder: Path
     provenance: Mapping[str, Any]
-    board: "pd.DataFrame"
     experiments: list[Experiment]
     """In the order of the board: the best first."""
     questions: list[Question]
@@ -98,7 +97,6 @@ def load_run(folder: Path) -> Run:
     return Run(
         folder=folder,
         provenance=read_json(folder / "provenance.json"),
-        board=board,
         experiments=found,
         questions=list(read_records(folder / "questions.jsonl", Question)),
         calls=load_calls(folder, (experiment.reader for experiment in found)),
