@@ -1,6 +1,6 @@
 """bm25 from the command line beside rank_bm25, tantivy and bare bm25s: time, memory, questions a second.
 
-    pip install 'hopeval[bench]'
+    .venv/bin/python -m pip install '.[bench]'
     PYTHONPATH=workflow python benchmarks/retrieval.py
     PYTHONPATH=workflow python benchmarks/retrieval.py --passages 5200000 --engines hopeval bm25s-search tantivy
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hopeval.records import RankedPassage
+from hopeval.io import write_records
+from hopeval.records import RankedPassage, Response
 from hopeval.report.page import write
 from small_run import SmallRun, answer, passage
 
@@ -129,6 +130,17 @@ def test_judged_passages_are_marked_by_their_ids(page: Any, tmp_path: Path, verb
     ]
     assert "not retrieved: <i>lost</i> (grade 1)" in opened.text
     assert "some gold passages in the prompt" in opened.text
+
+
+def test_how_it_ran_has_the_queries_of_hops_too(page: Any, tmp_path: Path, verb: Any, question: Any) -> None:
+    run = SmallRun(tmp_path, verb)
+    run.write([question("q1")], {"q1": []}, {"given.cited.r": {"q1": answer("Paris")}})
+    for hop in ("given-2", "gone-2"):  # the second is of a retriever that is no longer in the configuration
+        queries = [Response(key="k", text="Query: x", prompt_tokens=7, shard="1-of-1", at="2026-01-01T00:00:00+00:00")]
+        write_records(tmp_path / "readers" / "R" / "hops" / hop / "responses.jsonl", queries)
+    opened = page().open(run.report(), "v=running")
+    assert opened.texts("#running h2") == ["Reader R for hop 2 of given", "Reader r"]
+    assert opened.texts("#running h3").count("Slowest requests") == 1
 
 
 def test_keys_lead_nowhere_from_a_question_that_is_none(page: Any, report: Path) -> None:

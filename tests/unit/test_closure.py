@@ -39,7 +39,7 @@ HEAVY = [
 ]
 
 LAYERS = [
-    ["records", "errors", "io", "mistakes", "sections", "readers", "retrieval", "config", "closure"],
+    ["records", "errors", "io", "mistakes", "sections", "readers", "retrieval", "composition", "config", "closure"],
     ["hops", "keys", "parsing", "prompts", "metrics"],
     [
         "asking",
@@ -79,7 +79,7 @@ BESIDE = {
     "state": {"claims", "owners"},
     "readers": {"sections"},
     "retrieval": {"readers", "sections"},
-    "config": {"errors", "mistakes", "readers", "retrieval", "sections"},
+    "config": {"composition", "errors", "mistakes", "readers", "retrieval", "sections"},
     "datasets": {"corpora"},  # BEIR's questions know passages by their ids alone
     "retrievers": {"indexes", "passages", "plugins", "runs", "vectors"},
     "engines": {"devices"},
@@ -87,6 +87,7 @@ BESIDE = {
     "asking": {"engines", "pacing", "rates"},
     "tuning": {"devices", "engines", "runner"},
     "runner": {"asking", "engines", "journal", "pacing"},
+    "report": {"state"},
 }
 STRANGERS = {
     "engines": {"keys", "metrics", "parsing", "prompts"},  # engines know nothing of HotpotQA

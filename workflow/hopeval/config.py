@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
+from hopeval.composition import mistaken_bases, mistaken_readers, mistaken_searchers
 from hopeval.errors import ConfigError
 from hopeval.mistakes import mistakes
 from hopeval.readers import (
@@ -28,9 +29,6 @@ from hopeval.retrieval import (
     RETRIEVERS,
     Faiss,
     Retriever,
-    mistaken_bases,
-    mistaken_readers,
-    mistaken_searchers,
     top_ks,
 )
 from hopeval.sections import Prompt, Section, Source
@@ -116,7 +114,7 @@ class Config(Section):
         "hopeval.sif", description="Image that jobs run in with --sdm apptainer: a path or a URL; see envs/hopeval.def."
     )
     cpu_stages: Literal["local", "submitted"] = Field(
-        "local", description="Where all stages but inference run on a cluster: beside Snakemake, or as jobs."
+        "local", description="Where the stages without a model run on a cluster: beside Snakemake, or as jobs."
     )
     report: Report = Report()
     tune: Tune = Tune()

@@ -63,11 +63,15 @@ class Work(NamedTuple):
         """Whether it is queries that are asked for."""
         return "/" in self.path
 
+    @property
+    def retriever(self) -> str:
+        """Whose hop it is, '' for a reader's experiments."""
+        return self.path.partition("/hops/")[2].rpartition("-")[0]
+
     def __str__(self) -> str:
         """Its name in words."""
         reader, _, hop = self.path.partition("/hops/")
-        retriever, _, number = hop.rpartition("-")
-        return f"reader {reader}" + (f" for hop {number} of {retriever}" if hop else "")
+        return f"reader {reader}" + (f" for hop {hop.rpartition('-')[2]} of {self.retriever}" if hop else "")
 
 
 def works(results: Path) -> list[Work]:

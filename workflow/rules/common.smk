@@ -44,7 +44,8 @@ from hopeval.indexes import library_versions
 from hopeval.keys import digest, file_sha256
 from hopeval.prompts import Template
 from hopeval.readers import HubFile, HubModel
-from hopeval.retrieval import KINDS, beneath, searched
+from hopeval.composition import beneath, searched
+from hopeval.retrieval import KINDS
 
 EMBEDDED_MODEL = "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -369,6 +370,11 @@ def retriever_model_stamps(wildcards):
         )
         for name, path in with_models(with_beneath(wildcards.retriever)).items()
     }
+
+
+def libraries_of_retriever(wildcards):
+    """The versions of what makes words or vectors, as far as this interpreter has them."""
+    return as_json(library_versions(CONFIG.retrievers[wildcards.retriever]))
 
 
 def local_sections(wildcards, input):

@@ -37,6 +37,7 @@ rule embed:
         code=code("embed"),
         identity=lambda wildcards: as_json(CONFIG.retrievers[wildcards.retriever].vectors_identity),
         models=retriever_model_stamps,
+        libraries=libraries_of_retriever,
         settings=own_section,
         store=lambda wildcards, output: index_store(wildcards, output, up=4),
     shell:
@@ -70,9 +71,7 @@ rule index:
         code=lambda wildcards: code("index", retriever_class(wildcards.retriever)),
         identity=lambda wildcards: as_json(CONFIG.retrievers[wildcards.retriever].index_identity),
         models=retriever_model_stamps,
-        libraries=lambda wildcards: as_json(
-            library_versions(CONFIG.retrievers[wildcards.retriever])
-        ),
+        libraries=libraries_of_retriever,
         settings=own_section,
         store=index_store,
     shell:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
             "templates": {name: {"path": path, "sha256": file_sha256(path)} for name, path in args.templates},
             "packages": packages(),
             "hardware": hardware(),
-            "durations_s": durations(args.results / "benchmarks"),
+            "durations_s": durations(args.results),
         },
     )
 
@@ -88,10 +88,16 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def durations(folder: Path) -> dict[str, float]:
-    """Seconds of each job, as Snakemake's benchmark files have them."""
+def durations(results: Path) -> dict[str, float]:
+    """Seconds of each job, as Snakemake's benchmark files have them; without shards of an earlier division."""
     found = {}
+    folder = results / "benchmarks"
     for path in sorted(folder.rglob("*.tsv")):
+        job = path.relative_to(folder).with_suffix("")
+        if job.parts[0] == "infer":
+            work, shard = Path(*job.parts[1:-1]), job.parts[-1]
+            if not (results / "readers" / work / "shards" / f"{shard}.jsonl").exists():
+                continue
         header, values = (line.split("\t") for line in path.read_text().splitlines()[:2])
-        found[path.relative_to(folder).with_suffix("").as_posix()] = float(values[header.index("s")])
+        found[job.as_posix()] = float(values[header.index("s")])
     return found

@@ -5,7 +5,7 @@ The whole ranking goes into a TREC run file, the first passages of it, with thei
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from hopeval.commands import mapping, named
+from hopeval.composition import searched
 from hopeval.config import parse_retriever
 from hopeval.devices import check_granted, lease
 from hopeval.errors import InputError, printable
@@ -22,7 +23,7 @@ from hopeval.indexes import read_index
 from hopeval.io import RecordWriter, read_json, read_records, write_json
 from hopeval.metrics.retrieval import DEEP_CUTOFFS, RetrievalMeans
 from hopeval.records import Context, Hit, Question
-from hopeval.retrieval import context_depth, deepest, ranking_depth, searched, top_ks
+from hopeval.retrieval import context_depth, deepest, ranking_depth, top_ks
 from hopeval.retrievers.base import Retriever
 from hopeval.retrievers.bases import with_bases
 from hopeval.retrievers.found import Clock, Search, Speed, Texts, altogether, checked
@@ -68,10 +69,11 @@ def run(args: argparse.Namespace) -> None:
             f"retrievers.{args.retriever}: no question of {args.questions} has supporting facts or judged "
             f"passages, so none has gold ones; take it out: retrievers: {{{args.retriever}: null}}"
         )
-    gpus = _gpus(args, settings)
+    sections = {**_bases(args), args.retriever: settings}
+    gpus = _gpus(args, sections)
     check_granted(gpus, args.granted_gpus, f"retrievers.{args.retriever}.gpus")
     texts = Texts.opened(args.passages, args.corpus)
-    retriever = _opened(args, settings, texts)
+    retriever = _opened(args, sections, texts)
     means, absent = RetrievalMeans(_cutoffs(settings)), list[str]()
     with ExitStack() as stack:
         stack.enter_context(lease(gpus))
@@ -133,20 +135,21 @@ def _batches(questions: Iterator[Question]) -> Iterator[list[Question]]:
         yield batch
 
 
-def _gpus(args: argparse.Namespace, settings: Any) -> int:
+def _bases(args: argparse.Namespace) -> dict[str, Any]:
+    """The sections of all that the retriever is built on."""
+    return {name: parse_retriever(section, name) for name, section in args.bases.items()}
+
+
+def _gpus(args: argparse.Namespace, sections: Mapping[str, Any]) -> int:
     """How many GPUs the models need that search: they share them."""
-    sections = {name: parse_retriever(section, name) for name, section in args.bases.items()}
-    every = {**sections, args.retriever: settings}
-    names = searched(args.retriever, every) if args.runs else every
-    return max(getattr(every[name], "gpus", 0) for name in names)
+    names = searched(args.retriever, sections) if args.runs else sections
+    return max(getattr(sections[name], "gpus", 0) for name in names)
 
 
-def _opened(args: argparse.Namespace, settings: Any, texts: Texts) -> Retriever:
-    sections = {name: parse_retriever(section, name) for name, section in args.bases.items()}
+def _opened(args: argparse.Namespace, sections: Mapping[str, Any], texts: Texts) -> Retriever:
     indexes, runs = ({name: Path(path) for name, path in pairs} for pairs in (args.indexes, args.runs))
-    every = {**sections, args.retriever: settings}
     hops = {hop_name(number): Path(path) for number, path in args.hops}
-    return with_bases(args.retriever, every, texts.own, texts.corpus, indexes, runs, hops).on_runs
+    return with_bases(args.retriever, sections, texts.own, texts.corpus, indexes, runs, hops).on_runs
 
 
 def _names(question: Question, hits: Sequence[Hit], texts: Texts) -> list[str]:

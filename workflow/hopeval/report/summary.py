@@ -1,12 +1,14 @@
 """What the page shows before any question is opened: scores, failures, how it ran."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hopeval.metrics.compare import LEVEL
 from hopeval.metrics.failures import NEAR_F1
 from hopeval.metrics.table import intervals
-from hopeval.report.calls import Call, tally
+from hopeval.report.calls import Call, read_calls, tally
 from hopeval.report.run import Run
+from hopeval.state import works
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +30,7 @@ def page_summary(run: Run, texts: bool) -> dict[str, Any]:
         "near_f1": NEAR_F1,
         "experiments": [_experiment(run, row["experiment"], row) for row in run.csv("leaderboard.csv")],
         "recall": run.csv("recall.csv"),
-        "runs": [{"reader": reader, **_ran(run, reader, places)} for reader in run.readers],
+        "runs": [*_hops(run), *({"work": f"Reader {reader}", **_ran(run, reader, places)} for reader in run.readers)],
     }
 
 
@@ -79,6 +81,16 @@ def _bin(group: "pd.DataFrame") -> dict[str, Any]:
     low, high = intervals({"f1": group["f1"]})["f1"]
     ends = {"from": group["tokens"].min(), "to": group["tokens"].max(), "tokens": group["tokens"].mean()}
     return {**ends, "questions": len(group), "f1": [float(group["f1"].mean()), low, high]}
+
+
+def _hops(run: Run) -> Iterator[dict[str, Any]]:
+    """What the queries took that readers wrote for retrievers, of those in the configuration."""
+    retrievers = run.provenance["configuration"]["retrievers"]
+    for work in works(run.folder):
+        responses = run.folder / "readers" / work.path / "responses.jsonl"
+        if work.retriever in retrievers and responses.exists():
+            title = str(work).replace("reader", "Reader", 1)
+            yield {"work": title, **tally(list(read_calls(responses).values())), "slowest": []}
 
 
 def _ran(run: Run, reader: str, places: dict[str, int]) -> dict[str, Any]:

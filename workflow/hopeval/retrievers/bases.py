@@ -6,12 +6,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+from hopeval.composition import beneath
 from hopeval.errors import InputError
 from hopeval.indexes import open_index
 from hopeval.passages import PassageStore
 from hopeval.plugins import load_class
 from hopeval.records import Hit, Question
-from hopeval.retrieval import KINDS, beneath, deepest, ranking_depth
+from hopeval.retrieval import KINDS, deepest, ranking_depth
 from hopeval.retrievers.base import Retriever
 from hopeval.retrievers.found import checked
 from hopeval.runs import RunFile

@@ -15,7 +15,7 @@ from hopeval.records import Passage
 if TYPE_CHECKING:
     import numpy as np
 
-_EXTRA = "pip install 'hopeval[dense]', or name an interpreter that has it in the key 'python'"
+_EXTRA = "pip install '.[dense]' in hopeval's checkout, or name an interpreter that has it in the key 'python'"
 
 
 class Encoder:

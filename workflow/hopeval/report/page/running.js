@@ -9,12 +9,12 @@ import { address } from "./state.js";
 export async function renderRunning(section) {
   const width = Math.max(280, Math.min(1100, section.clientWidth - 30));
   const columns = await index();
-  section.replaceChildren(...summary.runs.flatMap((run) => [el("h2", {}, `Reader ${run.reader}`), ...parts(run, columns, width)]));
+  section.replaceChildren(...summary.runs.flatMap((run) => [el("h2", {}, run.work), ...parts(run, columns, width)]));
 }
 
 function parts(run, columns, width) {
   if (!run.calls) return [el("p", { class: "lead" }, "No request was answered.")];
-  return [tiles(run), ...jobs(run, width), el("div", { class: "columns" }, latencies(run), errors(run)), slowest(run, columns)];
+  return [tiles(run), ...jobs(run, width), el("div", { class: "columns" }, latencies(run), errors(run)), ...(run.slowest.length ? [slowest(run, columns)] : [])];
 }
 
 function tiles(run) {
