@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from beside import interpreter, summary
 from hopeval.io import write_records
 from hopeval.keys import digest, file_sha256, passage_id
 from hopeval.records import Passage, Question
@@ -35,16 +36,13 @@ MISSING = f"tests/dense were skipped: no sentence-transformers in {PYTHON.parent
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if not PYTHON.exists():
-        terminalreporter.write_sep("!", MISSING, yellow=True, bold=True)
+    summary(terminalreporter, PYTHON, MISSING)
 
 
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The interpreter that has sentence-transformers."""
-    if not PYTHON.exists():
-        pytest.skip(MISSING)
-    return PYTHON
+    return interpreter(PYTHON, MISSING)
 
 
 @pytest.fixture(scope="session")

