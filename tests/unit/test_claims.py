@@ -301,91 +301,20 @@ def test_silence_before_a_new_division_is_told_by_the_file_servers_clock(folder,
         refuse_if_worked_on(folder)
 
 
-# Owners
-
-
-def test_this_process_is_there_and_another_with_its_number_is_not():
-    me = this_process()
-    assert fate(me) == "living"
-    assert fate(msgspec.structs.replace(me, started=me.started - 1)) == "gone"
-
-
-def test_zombie_is_gone():
-    child = subprocess.Popen(["true"])
-    owner = msgspec.structs.replace(this_process(), process=child.pid, started=owners._started(child.pid) or 1)
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert fate(owner) == "gone"
-    child.wait()
-
-
-@pytest.mark.parametrize(("restarts", "known"), [("0", "unknown"), ("1", "gone")])
-def test_requeued_job_is_not_its_former_self(restarts, known, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "5")
-    monkeypatch.setenv("SLURM_CLUSTER_NAME", "c")
-    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
-    owner = Owner(host="n1", process=1, started=1, machine="another", user=os.getuid(), cluster="c", job="5")
-    assert fate(owner) == known
-
-
-def test_of_a_process_elsewhere_nothing_is_known():
-    assert fate(Owner(host="n1", process=1, started=1, machine="another")) == "unknown"
-
-
-def test_owner_on_slurm_is_described_by_job_and_node(monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "5")
-    monkeypatch.setenv("SLURMD_NODENAME", "n3")
-    assert str(this_process()) == f"SLURM job 5, process {os.getpid()} on n3"
-
-
-@pytest.fixture
-def squeue(monkeypatch):
-    """Lays down what squeue answers, for this process as one on a login node; and the owner of job 5 there."""
-    answers = []
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.setenv("SLURM_CLUSTER_NAME", "c")
-    monkeypatch.setattr(owners, "_output", lambda *command: answers[-1])
-    owners._cluster.cache_clear()
-    owners.ask_anew()
-    yield answers.append
-    owners._cluster.cache_clear()
-    owners.ask_anew()
-
-
-ON_SLURM = {"user": os.getuid(), "cluster": "c", "job": "5", "restart": 1}
-
-
-@pytest.mark.parametrize(
-    ("answer", "known"),
-    [
-        ("5 RUNNING 1", "living"),
-        ("5 SUSPENDED 1", "living"),
-        ("5 COMPLETING 1", "unknown"),
-        ("5 RUNNING 2", "gone"),
-        ("5 RUNNING 0", "unknown"),
-        ("5 PENDING 2", "gone"),
-        ("6 RUNNING 1", "gone"),
-        ("", "gone"),
-        (None, "unknown"),
-    ],
-)
-def test_what_squeue_says_is_known(answer, known, squeue):
-    squeue(answer)
-    assert fate(claim(**ON_SLURM).owner) == known
-
-
 def test_an_answer_from_before_a_claim_was_seen_does_not_condemn_its_owner(folder, quick, squeue):
+    on_slurm = {"user": os.getuid(), "cluster": "c", "job": "5", "restart": 1}
     squeue("6 RUNNING 1")
-    assert fate(claim(**ON_SLURM).owner) == "gone"
+    assert fate(claim(**on_slurm).owner) == "gone"
     squeue("5 RUNNING 1")
-    lay(folder, claim(**ON_SLURM))
+    lay(folder, claim(**on_slurm))
     with pytest.raises(HopevalError, match="scancel 5"):
         refuse_if_worked_on(folder)
 
     squeue("6 RUNNING 1")
     owners.ask_anew()
-    assert fate(claim(**ON_SLURM).owner) == "gone"
+    assert fate(claim(**on_slurm).owner) == "gone"
     squeue("5 RUNNING 1")
-    done = claim(**ON_SLURM)
+    done = claim(**on_slurm)
     done.state = "done"
     ending = threading.Timer(3 * claims.SILENCE_S, lay, (folder, done))
     ending.start()
