@@ -134,6 +134,8 @@ def test_a_call_that_takes_long_may_still_be_answered():
     patience = Patience(Policy(give_up_s=10.0), requests=5, last_answer=time.monotonic() - 60)
     for key in "abcd":
         patience.failed(key, "429", oldest_s=59)
+    with pytest.raises(EngineFailed):
+        patience.failed("a", "429", oldest_s=0)
 
 
 def test_an_answer_renews_hope():
@@ -142,6 +144,7 @@ def test_an_answer_renews_hope():
     patience.answered()
     for key in "bcde":
         patience.failed(key, "x", oldest_s=0)
+    assert patience.failed_since == set("bcde")
 
 
 def test_all_requests_together_have_so_many_retries():
@@ -175,6 +178,7 @@ def test_an_earlier_job_may_have_had_answers():
     patience = Patience(Policy(), requests=100, answers=1)
     for _ in range(100):
         patience.refused("400: too long", under_way=0)
+    assert patience.refusals == 100
 
 
 def test_after_one_answer_refusals_are_each_requests_own():
@@ -182,6 +186,7 @@ def test_after_one_answer_refusals_are_each_requests_own():
     patience.answered()
     for _ in range(100):
         patience.refused("400: bad", under_way=0)
+    assert patience.refusals == 100
 
 
 def test_stop_ends_a_pause_and_begins_nothing_more(ask):

@@ -255,13 +255,17 @@ def figures(rankings: list[Hits], passages: list[dict[str, str]], questions: lis
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
     def refused() -> None:
+        tried.append("to keep it")
         raise RuntimeError("cannot cache function: no locator available for file")
 
     from bm25s.numba import retrieve_utils
 
     monkeypatch.setattr(retrieve_utils, "_retrieve_internal_jitted_serial", SimpleNamespace(enable_caching=refused))
     bm25_index._keep_compiled()
+    assert tried
 
 
 @needs_pool

@@ -305,7 +305,7 @@ def test_a_query_without_a_secret_is_part_of_an_address() -> None:
     ids=str,
 )
 def test_readers_without_a_mistake(settings: dict[str, Any]) -> None:
-    parse_reader(settings, "r")
+    assert parse_reader(settings, "r").engine == settings["engine"]
 
 
 @pytest.mark.parametrize("values", [None, [], "x", 3, {}])

@@ -160,6 +160,9 @@ def test_two_retrievers_with_one_reader_do_not_wait_for_each_other(place, fake):
     place.do()
     assert len(place.read("readers/reader/hops/a-2/responses.jsonl")) == 4
     assert len(place.read("readers/reader/hops/b-2/responses.jsonl")) == 4
+    logs = [path.read_text() for path in (place.results / "logs/infer/reader/hops").rglob("*.log")]
+    assert len(logs) == 4
+    assert not any("waiting until it is done or gone" in log for log in logs)
 
 
 def test_a_retriever_may_be_called_like_the_hop_of_another(place, fake):
