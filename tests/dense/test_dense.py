@@ -292,7 +292,7 @@ def test_as_many_tokens_as_the_model_has_positions_for(
 
 
 def test_a_search_that_faiss_cannot_do_is_told_before_vectors_are_copied(
-    tmp_path: Path, models: Path, passages: Callable[..., Path], embed: Any, hopeval: Run, python: Path
+    tmp_path: Path, models: Path, passages: Callable[..., Path], embed: Any, python: Path
 ) -> None:
     corpus = passages(*many(60))
     embed(corpus)
@@ -310,9 +310,7 @@ def test_a_search_that_faiss_cannot_do_is_told_before_vectors_are_copied(
     assert "copied" not in done.stdout
 
 
-def test_an_index_without_its_vectors_is_refused(
-    tmp_path: Path, models: Path, passages: Callable[..., Path], hopeval: Run
-) -> None:
+def test_an_index_without_its_vectors_is_refused(models: Path, passages: Callable[..., Path], hopeval: Run) -> None:
     done = hopeval(
         *("index", "--retriever", "mine", "--settings", section(models / "encoder" / "model")),
         *("--corpus", passages("a", "b"), "--store", "indexes", "--output", "index.json"),
@@ -359,7 +357,7 @@ def test_what_cannot_be_embedded_is_told(
     assert "Traceback" not in done.err
 
 
-def test_questions_of_other_dimensions_are_refused(python: Path, models: Path, tmp_path: Path) -> None:
+def test_questions_of_other_dimensions_are_refused(python: Path, tmp_path: Path) -> None:
     script = (
         "import numpy as np, sys\n"
         "from pathlib import Path\n"

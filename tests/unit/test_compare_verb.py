@@ -19,7 +19,7 @@ def official(right: int, ids: range = range(20)) -> dict[str, Any]:
 
 
 @pytest.fixture
-def compare(tmp_path: Path, write: Any, hopeval: Any) -> Any:
+def compare(write: Any, hopeval: Any) -> Any:
     """Compares predictions: the lines that are printed."""
 
     def run(a: Any, b: Any, *more: Any, gold: Any = GOLD) -> list[str]:
@@ -58,7 +58,7 @@ def test_gold_of_answers_alone_compares_answers_alone(compare: Any) -> None:
     assert set(rows(compare(official(18), official(4), gold=gold))) == {"EM", "F1"}
 
 
-def test_one_question_and_a_file_with_itself(compare: Any, tmp_path: Path, write: Any, hopeval: Any) -> None:
+def test_one_question_and_a_file_with_itself(compare: Any, tmp_path: Path, hopeval: Any) -> None:
     lines = compare(official(1, range(1)), official(0, range(1)))
     assert rows(lines)["EM"][-2:] == ["1.000", "tie"]
     printed = hopeval("compare", tmp_path / "a.json", tmp_path / "a.json", "--questions", tmp_path / "gold.json")

@@ -129,6 +129,18 @@ def test_hybrid_reads_the_runs_of_its_bases(data: Path, retrieve: Any, records: 
     assert RunFile(data / "runs" / "fused.trec").ranking("q 2")[0].id == "Plum id"
 
 
+@pytest.fixture
+def own(data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Lays down a module of one's own where it is found."""
+    folder = data.parents[1]
+    monkeypatch.syspath_prepend(folder)
+
+    def lay(name: str, source: str) -> None:
+        (folder / f"{name}.py").write_text(source)
+
+    return lay
+
+
 OWN = """
 from hopeval.records import Question
 from hopeval.retrievers.base import Retriever
@@ -142,11 +154,8 @@ class Backwards(Retriever):
 """
 
 
-def test_a_class_of_ones_own_may_be_built_on_others(
-    data: Path, retrieve: Any, records: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (data.parents[1] / "built_on_others.py").write_text(OWN)
-    monkeypatch.syspath_prepend(data.parents[1])
+def test_a_class_of_ones_own_may_be_built_on_others(data: Path, retrieve: Any, records: Any, own: Any) -> None:
+    own("built_on_others", OWN)
     retrieve("words", kind="bm25")
     (first, _) = titles(data, "words", records)
     retrieve("own", kind="built_on_others:Backwards", of=["words"])
@@ -164,11 +173,8 @@ class Bringing(Retriever):
 """
 
 
-def test_one_that_brings_its_passages_is_no_base(
-    data: Path, retrieve: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (data.parents[1] / "bringing_retriever.py").write_text(BRINGING)
-    monkeypatch.syspath_prepend(data.parents[1])
+def test_one_that_brings_its_passages_is_no_base(data: Path, retrieve: Any, refused: Any, own: Any) -> None:
+    own("bringing_retriever", BRINGING)
     retrieve("words", kind="bm25")
     retrieve("mine", kind="bringing_retriever:Bringing")
     bases = {"words": {"kind": "bm25"}, "mine": {"kind": "bringing_retriever:Bringing"}}
@@ -267,7 +273,7 @@ def test_an_index_is_asked_for_where_one_is_needed(data: Path, refused: Any, ret
     assert "or of other settings, or made with another bm25s" in said
 
 
-def test_questions_without_a_known_term_are_counted(data: Path, hopeval: Any, retrieve: Any, question: Any) -> None:
+def test_questions_without_a_known_term_are_counted(data: Path, retrieve: Any, question: Any) -> None:
     texts = ["An apple?", "Zyzzyva?", "", "?!", "Is it of the?"]
     write_records(data / "questions.jsonl", [question(f"q{i}", text=text) for i, text in enumerate(texts)])
     metrics = retrieve("words", kind="bm25")

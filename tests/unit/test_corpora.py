@@ -56,7 +56,7 @@ def dump(path: Path) -> Path:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[Passage]]:
+def corpus(tmp_path: Path) -> Callable[..., list[Passage]]:
     """The passages that the verb makes of a source."""
 
     def made(source: object, *options: str) -> list[Passage]:
@@ -297,7 +297,7 @@ def test_a_leftover_of_another_address_and_a_wrong_sha256_are_not_trusted(
     assert "the server answered 404" in refused(f"{server}/nothing.jsonl")
 
 
-def test_progress_is_shown_on_a_terminal_alone(tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal_alone() -> None:
     from hopeval.download import bar
 
     terminal = io.StringIO()

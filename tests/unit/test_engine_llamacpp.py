@@ -86,7 +86,7 @@ def test_beginning_that_two_prompts_share_is_computed_once(complete, make_reques
     assert second.cached_tokens > first.prompt_tokens / 2
 
 
-def test_token_limit_is_told(complete, make_request, model):
+def test_token_limit_is_told(complete, make_request):
     completion = complete(make_request("q", content="Count from 1 to 1000: 1, 2, 3,"))
     assert (completion.finish_reason, completion.completion_tokens) == ("length", 48)
 
@@ -176,7 +176,7 @@ def test_whole_job_with_a_file_that_is_no_model(inference, make_request, tmp_pat
     assert "Traceback" not in result.err
 
 
-def test_two_jobs_side_by_side_do_not_get_into_each_others_way(inference, environment, tmp_path, make_request, model):
+def test_two_jobs_side_by_side_do_not_get_into_each_others_way(environment, tmp_path, make_request, model):
     settings = msgspec.json.encode(settings_of(model, sampling={"max_tokens": 4})).decode()
     command = [sys.executable, "-m", "hopeval", "infer", "--reader", "r", "--settings", settings, "--model", str(model)]
     jobs = []

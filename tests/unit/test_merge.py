@@ -52,7 +52,7 @@ def test_merge_refuses_a_response_that_was_not_asked(tmp_path: Path, merge: Any,
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_merge_names_a_torn_line(tmp_path: Path, merge: Any, refused: Any) -> None:
+def test_merge_names_a_torn_line(merge: Any, refused: Any) -> None:
     for torn in (b'{"key": "d", "te', b'{"key": "\xff"}'):
         message = refused(*merge("abc", b'{"key": "f"}\n' + torn))
         assert "1.jsonl:2: " in message

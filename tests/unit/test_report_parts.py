@@ -197,7 +197,7 @@ def test_the_policy_allows_this_script_and_nothing_else(run: SmallRun) -> None:
     assert "https://" not in page
 
 
-def test_passages_are_in_the_page_when_asked_for(run: SmallRun, hopeval: Any) -> None:
+def test_passages_are_in_the_page_when_asked_for(run: SmallRun) -> None:
     def passages(*more: str) -> Any:
         page = run.report(*more).read_text(encoding="utf-8")
         block = re.search(r'id="p0">([^<]*)<', page)

@@ -241,7 +241,7 @@ def test_numbers_and_ids_of_numpy_are_taken(tmp_path, retrieve, records, questio
     assert (tmp_path / "run.trec").read_text() == "q1 Q0 0 1 2.5 mine\nq1 Q0 1 2 1.5 mine\n"
 
 
-def test_metrics_contexts_and_run_are_of_one_ranking(tmp_path, retrieve, records, question, own):
+def test_metrics_contexts_and_run_are_of_one_ranking(tmp_path, retrieve, question, own):
     # Passages come twice, and there are more than were asked for.
     order = [2, 2, 3, 2, 0, 3, *range(4, 20), 1]
     passages = ["A", "B", *(f"T{i}" for i in range(18))]

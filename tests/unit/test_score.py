@@ -178,9 +178,7 @@ def test_an_interval_at_the_end_of_the_range_has_a_width(score: Any) -> None:
     assert metrics["intervals"]["em"] == [pytest.approx(1 - 0.3694, abs=1e-4), 1]
 
 
-def test_retrieval_metrics_are_those_of_the_retriever(
-    score: Any, details: Any, hopeval: Any, write: Any, tmp_path: Path
-) -> None:
+def test_retrieval_metrics_are_those_of_the_retriever(score: Any, hopeval: Any, write: Any, tmp_path: Path) -> None:
     rows = [{**row, "context": [["C", ["x"]], ["A", ["x", "y"]], ["B", ["x", "y"]]]} for row in GOLD]
     hopeval("prepare", "--questions", write("dev.json", rows), "--output", tmp_path / "records")
     files = ["--questions", tmp_path / "records" / "questions.jsonl"]

@@ -162,7 +162,7 @@ def test_no_text_of_a_file_becomes_configuration(hopeval, saved, findings, tmp_p
 
 
 @pytest.mark.parametrize("cell", [{"shards": 0}, {"concurrency": -1}, {"options": [["n_batch", 0]]}])
-def test_no_set_up_that_cannot_be(refused, saved, findings, write, cell):
+def test_no_set_up_that_cannot_be(refused, findings, write, cell):
     found = msgspec.to_builtins(findings())
     found["results"][0]["cell"] = cell
     assert "name a file that hopeval tune has written" in refused("tune", "--measured", write("x.json", found))
