@@ -5,8 +5,9 @@
 
 Each runs in a process of its own, with the arguments that stand below; what it prints is shown and kept. The file
 that is written is named after the day and the machine. It begins with the machine, which is all that a figure
-in seconds stands for, and with a table of the goals; what the benchmarks printed follows. With ``--only`` the file is
-not written. Ends with 1 when a benchmark fails; a goal that is missed is said, and is no failure.
+in seconds stands for, and with a table of the goals; what the benchmarks printed follows. With ``--only`` the others
+stay as that day's file has them: what was disturbed by other work can be measured again. Ends with 1 when a
+benchmark fails; a goal that is missed is said, and is no failure.
 """
 
 import argparse
@@ -40,6 +41,12 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "tune": ("--minutes", "3", "--rounds", "2"),
 }
 """What is run, with the arguments that keep all of it within half an hour."""
+
+
+_SECTION = re.compile(
+    r"^## `(?P<command>[^`]+)`, (?P<s>\d+) s(, which FAILED with (?P<code>\d+))?\n\n```\n(?P<printed>.*?)\n```$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class Ran(NamedTuple):
@@ -90,6 +97,13 @@ def machine() -> list[str]:
     ]
 
 
+def measured(path: Path) -> dict[str, Ran]:
+    """The runs that a file of results holds, by the benchmark's name; none where there is no file."""
+    text = path.read_text() if path.exists() else ""
+    found = [Ran(m["command"], float(m["s"]), int(m["code"] or 0), m["printed"]) for m in _SECTION.finditer(text)]
+    return {Path(ran.command.split()[0]).stem: ran for ran in found}
+
+
 def model() -> str:
     """The processor's name."""
     try:
@@ -132,21 +146,20 @@ def report(runs: Sequence[Ran], load: float) -> str:
 def main() -> int:
     """Read the arguments, run, write the file, and give the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, help="some of them; then no file is written")
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, help="some of them anew")
     parser.add_argument("--official", type=Path, help="hotpot_evaluate_v1.py, which score compares with (not shipped)")
     args = parser.parse_args()
-    load, runs = os.getloadavg()[0], list[Ran]()
+    path = HERE / "results" / f"{datetime.now(UTC).date().isoformat()}-{kind()}.md"
+    load, runs = os.getloadavg()[0], measured(path) if args.only else {}
     for name in args.only or BENCHMARKS:
         official = ["--official", str(args.official)] if args.official and name == "score" else []
-        runs.append(run(name, [*BENCHMARKS[name], *official]))
-    print("\n" + "\n".join(table(runs)))
-    failed = [ran.command for ran in runs if ran.failed]
-    if not args.only:
-        path = HERE / "results" / f"{datetime.now(UTC).date().isoformat()}-{kind()}.md"
-        path.parent.mkdir(exist_ok=True)
-        with atomic_write(path) as file:
-            file.write(report(runs, load).encode())
-        print(f"\nwritten to {path.relative_to(HERE.parent)}")
+        runs[name] = run(name, [*BENCHMARKS[name], *official])
+    ordered = [runs[name] for name in BENCHMARKS if name in runs]
+    print("\n" + "\n".join(table(ordered)))
+    failed = [ran.command for ran in ordered if ran.failed]
+    with atomic_write(path) as file:
+        file.write(report(ordered, load).encode())
+    print(f"\nwritten to {path.relative_to(HERE.parent)}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -1,8 +1,8 @@
 """All kinds of retrievers on the same questions and passages: what they find, how fast, in how much memory.
 
     PYTHONPATH=workflow python benchmarks/retrievers.py hotpot_dev_distractor_v1.json
-    PYTHONPATH=workflow .venv-dense/bin/python benchmarks/retrievers.py questions.json --corpus passages.jsonl \
-        --model FOLDER --reranker FOLDER
+    PYTHONPATH=workflow python benchmarks/retrievers.py questions.json --corpus passages.jsonl \
+        --model FOLDER --reranker FOLDER --python .venv-dense/bin/python
 
 The passages are those of ``--corpus``, or all paragraphs that come with the questions, pooled. With a model of
 sentence-transformers there are also dense, with and without titles, and hybrid; with a cross-encoder, rerank. Each
@@ -56,7 +56,7 @@ class Bench:
     """A folder in which each retriever searches the same passages for the same questions."""
 
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
-        self.folder, self.threads = folder, str(arguments.threads)
+        self.folder, self.threads, self.python = folder, str(arguments.threads), arguments.python
         self.names = sections(arguments.model, arguments.reranker)
         # Names of files: what stands in the table may hold blanks.
         self.files = {name: name.replace(",", "").replace(" ", "-") for name in self.names}
@@ -75,7 +75,8 @@ class Bench:
     def verb(self, name: str, *arguments: object) -> float:
         """Run one of hopeval's verbs; the most memory that it took, in MB. Ends the benchmark when it fails."""
         with open(self.folder / "log", "w+") as log:
-            command = [sys.executable, "-m", "hopeval", name, *map(str, arguments)]
+            python = self.python if name in ("embed", "index", "retrieve") else sys.executable
+            command = [python, "-m", "hopeval", name, *map(str, arguments)]
             running = subprocess.Popen(command, stdout=log, stderr=log)
             _, status, used = os.wait4(running.pid, 0)
             if status:
@@ -122,6 +123,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, help="passages, in any format that hopeval reads")
     parser.add_argument("--model", help="folder of a model of sentence-transformers")
     parser.add_argument("--reranker", help="folder of a cross-encoder")
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has sentence-transformers")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -58,6 +58,19 @@ def test_a_missed_goal_is_no_failure_and_an_error_is(bench: ModuleType) -> None:
     assert "which FAILED with 2" in written.partition("## `benchmarks/b.py --x`")[2]
 
 
+def test_what_was_measured_is_read_back(bench: ModuleType, tmp_path: Path) -> None:
+    runs = {
+        "a": bench.Ran("benchmarks/a.py", 1.0, 1, "words\n\ngoal: a: 2 at most 1, missed"),
+        "b": bench.Ran("benchmarks/b.py --x 1", 61.0, 2, "| no | goal |"),
+    }
+    file = tmp_path / "results.md"
+    assert bench.measured(file) == {}
+    file.write_text(bench.report(list(runs.values()), load=0.0))
+    read = bench.measured(file)
+    assert [ran.failed for ran in read.values()] == [False, True]
+    assert read == {"a": runs["a"]._replace(code=0), "b": runs["b"]}
+
+
 def test_every_benchmark_that_is_run_is_there(bench: ModuleType) -> None:
     assert [name for name in bench.BENCHMARKS if not (ROOT / "benchmarks" / f"{name}.py").is_file()] == []
 
