@@ -141,6 +141,13 @@ def test_recall_is_that_of_the_file(page: Any, report: Path, sample: Path) -> No
 # 4. How it ran
 
 
+def spelled(seconds: float) -> str:
+    """A latency as the page writes it: on a busy machine it may be of any length."""
+    if seconds < 99.5:
+        return f"{seconds:.{2 if seconds < 10 else 1}f} s"
+    return f"{round(seconds) // 60} min {round(seconds) % 60} s"
+
+
 def test_how_it_ran(page: Any, report: Path, sample: Path) -> None:
     opened = page().open(report, "v=running")
     responses = records(sample / "readers" / "smollm2" / "responses.jsonl")
@@ -151,7 +158,7 @@ def test_how_it_ran(page: Any, report: Path, sample: Path) -> None:
     assert opened.tab.locator("figure .job").count() == 2  # shards
     assert opened.tab.get_by_role("img", name="2 jobs over time, by host and device").count() == 1
     slowest = max(response["latency_s"] for response in responses)
-    assert opened.texts("#running h3:has-text('Slowest') + .scrolls td")[0].split()[0][:3] == f"{slowest:.2f}"[:3]
+    assert opened.texts("#running h3:has-text('Slowest') + .scrolls td")[0] == spelled(slowest)
     opened.click("#running h3:has-text('Slowest') + .scrolls a >> nth=0")
     assert opened.tab.locator(".card").count() == 4
 
