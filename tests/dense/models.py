@@ -49,30 +49,32 @@ def encoder(folder: Path, size: int) -> None:
 
 
 def pairs(count: int) -> tuple[list[str], list[str], torch.Tensor]:
-    """Questions of a word, passages of four, and whether the passage has the word."""
+    """Questions of a word, passages of four after a title, and whether the passage has the word."""
     asked, read, has = [], [], []
     for _ in range(count):
         found = random.sample(WORDS, 4)
         inside = random.random() < 0.5
         asked.append(random.choice(found) if inside else random.choice(sorted(set(WORDS) - set(found))))
-        read.append(" ".join(found))
+        read.append(" ".join([f"p{random.randrange(10)}", *found]))
         has.append(float(inside))
     return asked, read, torch.tensor(has)
 
 
 def overlap(folder: Path) -> None:
-    """A cross-encoder that was trained until it is right nearly always."""
+    """A cross-encoder that was trained until it is right nearly always, whatever the processor rounds."""
     words = tokenizer(folder)
     model = BertForSequenceClassification(config(words, 64))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    for _ in range(2000):
+    losses: list[float] = []
+    for _ in range(3000):
         asked, read, has = pairs(64)
         logits = model(**words(asked, read, padding=True, return_tensors="pt")).logits[:, 0]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, has)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if loss.item() < 0.02:
+        losses.append(loss.item())
+        if len(losses) >= 30 and sum(losses[-30:]) / 30 < 0.01:
             break
     model.save_pretrained(folder / "model")
     words.save_pretrained(folder / "model")

@@ -108,7 +108,6 @@ def test_sections_and_names_of_vllms_own_are_left_to_it():
         ({"model": "/other"}, "options.model: is not set here, but by the reader's model"),
         ({"revision": "main"}, "but by the reader's model: {repo, revision}; take it out of options"),
         ({"tensor_parallel_size": 2}, "options.tensor_parallel_size: is not set here, but by the reader's tensor_"),
-        ({"hf_token": "secret"}, "the environment variable HF_TOKEN"),
         ({"data_parallel_size": 2}, "options.data_parallel_size: a job has one engine on one host; take more shards"),
         ({"distributed_executor_backend": "ray"}, "a job's engine is on one host"),
     ],

@@ -94,7 +94,7 @@ rule hub_model:
     output:
         directory("resources/models/{owner}/{repo}@{revision}"),
     log:
-        RESULTS + "/logs/fetch/{owner}/{repo}@{revision}.log",
+        f"{RESULTS}/logs/fetch/{{owner}}/{{repo}}@{{revision}}.log",
     wildcard_constraints:
         owner=r"[\w.-]+",
         repo=r"[\w.-]+",
@@ -114,7 +114,7 @@ rule hub_file:
     output:
         "resources/models/{owner}/{repo}/{revision}/{file}",
     log:
-        RESULTS + "/logs/fetch/{owner}/{repo}/{revision}/{file}.log",
+        f"{RESULTS}/logs/fetch/{{owner}}/{{repo}}/{{revision}}/{{file}}.log",
     wildcard_constraints:
         owner=r"[\w.-]+",
         repo=r"[\w.-]+",

@@ -24,7 +24,6 @@ _OURS = {
     "revision": "the reader's model: {repo, revision}",
     "tensor_parallel_size": "the reader's tensor_parallel",
     "pipeline_parallel_size": "the reader's pipeline_parallel",
-    "hf_token": "the environment variable HF_TOKEN",
     "distributed_executor_backend": "hopeval: a job's engine is on one host",
 }
 _SEVERAL_ENGINES = re.compile(r"data_parallel_|nnodes$|node_rank$|master_(addr|port)$")
