@@ -17,6 +17,8 @@ SHELL := /bin/bash
 # The jobs of the workflow find `python` and the tools here.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Some containers set it. Every start of Snakemake and of every job would then compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Only what is imported gets compiled, when it is: halves the time of the installation.
 PIP := .venv/bin/python -m pip install -q --no-compile
 # connection-pool, which Snakemake wants, exists only as a source archive (one Python file, no compiler).
@@ -38,7 +40,7 @@ run: .venv/run.stamp ## evaluate the sample, or what ARGS="--configfile mine.yam
 
 test: .venv/test.stamp ## run the tests; ARGS="-k metrics" chooses some
 	@echo "Running the tests"
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-slurm: .venv-slurm/made.stamp ## the tests on a real SLURM (Debian: apt-get install slurm-wlm munge)
 	@.venv/bin/python -m pytest tests/slurm $(ARGS)

@@ -141,8 +141,6 @@ def question(number):
 def clean_environment():
     """Ours, without what would steer Snakemake or hand out GPUs, and with the folder of our engines."""
     strange = ["CUDA_VISIBLE_DEVICES", "HOPEVAL_LOCKS", "PYTHONPATH", "SNAKEMAKE_PROFILE", "SLURM_JOB_ID"]
-    # With it each of hundreds of processes would compile anew what it imports: two thirds of Snakemake's start.
-    strange += ["PYTHONDONTWRITEBYTECODE"]
     kept = {name: value for name, value in os.environ.items() if name not in strange}
     return kept | {"PYTHONPATH": f"{REPOSITORY / 'tests'}:{REPOSITORY / 'tests' / 'workflow'}"}
 
