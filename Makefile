@@ -40,7 +40,7 @@ run: .venv/run.stamp ## evaluate the sample, or what ARGS="--configfile mine.yam
 
 test: .venv/test.stamp ## run the tests; ARGS="-k metrics" chooses some
 	@echo "Running the tests"
-	@.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slurm: .venv-slurm/made.stamp ## the tests on a real SLURM (Debian: apt-get install slurm-wlm munge)
 	@.venv/bin/python -m pytest tests/slurm $(ARGS)

@@ -27,21 +27,14 @@ MODEL = ROOT / "resources" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 HANG_S = 300
 """No test waits longer for another process."""
 SLOW_FIRST = ["slurm", "vllm", "workflow", "browser", "dense", "cli"]
-"""Folders of tests, the longest first: so started, workers side by side end about together."""
+"""Folders of tests, those with the longest files first: so started, workers end about together."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (``-n 2 --dist loadgroup``), the tests of a file stay together, for they share what is made
-    once; those on SLURM too, for there is one SLURM."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    ranks = {folder: rank for rank, folder in enumerate(SLOW_FIRST)}
-    items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
-    for item in items:
-        folder = item.path.parent
-        group = folder if folder.name == "slurm" else item.path
-        item.add_marker(pytest.mark.xdist_group(group.relative_to(ROOT).as_posix()))
+    """On several workers (``-n 2``), begin with what takes longest."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        ranks = {folder: rank for rank, folder in enumerate(SLOW_FIRST)}
+        items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def results(python, model, environment, tmp_path_factory):
     vllm = (
         f"{python} -m vllm.entrypoints.openai.api_server --model {{model}} --served-model-name m --port {{port}}"
         " --max-model-len {context_window} --enforce-eager --block-size 32 --max-num-seqs 4"
-        " --enable-prompt-tokens-details"
+        " --enable-prompt-tokens-details --dtype float32"
     )
     readers = {
         "smollm2": None,
@@ -36,7 +36,7 @@ def results(python, model, environment, tmp_path_factory):
             "engine": "vllm",
             "model": str(model),
             "python": str(python),
-            "options": {"enforce_eager": True, "block_size": 32, "max_num_seqs": 4},
+            "options": {"enforce_eager": True, "block_size": 32, "max_num_seqs": 4, "dtype": "float32"},
         },
         "vllm_served": {"engine": "openai", "model": "m", "serve": {"command": vllm, "model": str(model)}},
     }

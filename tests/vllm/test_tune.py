@@ -15,7 +15,7 @@ def test_without_gpus_cores_are_split(hopeval, python, model, ask, environment, 
     for name, value in environment(HOPEVAL_LOCKS=str(tmp_path / "locks")).items():
         monkeypatch.setenv(name, value)
     write_records(tmp_path / "requests.jsonl", [ask(f"q{i}", f"Who was maker {i} of clocks?") for i in range(4)])
-    options = {"enforce_eager": True, "block_size": 32, "max_num_seqs": 4}
+    options = {"enforce_eager": True, "block_size": 32, "max_num_seqs": 4, "dtype": "float32"}
     settings = {"engine": "vllm", "model": "-", "python": str(python), "options": options, "context_window": 1024}
     files = {"model": model, "requests": tmp_path / "requests.jsonl", "output": tmp_path / "tuning.json"}
     arguments = {"reader": "v", "settings": json.dumps({**settings, "sampling": {"max_tokens": 4}}), **files}
