@@ -132,6 +132,15 @@ def test_an_experiment_that_was_never_planned_is_an_error(run: Any, tmp_path: Pa
     assert not (tmp_path / "new").exists()
 
 
+def test_requests_in_another_order_than_the_questions_are_refused(run: Any, tmp_path: Path, refused: Any) -> None:
+    run([Question(id=name, text="?") for name in ("q1", "q2", "q3")], [request("q1"), request("q3")], [])
+    write_records(tmp_path / "requests.jsonl", [request("q2"), request("q1")])
+    files = [f"--{name}={tmp_path / name}.jsonl" for name in ("questions", "requests", "responses")]
+    message = refused("predict", "--experiment", "e", *files, "--output", tmp_path / "new")
+    assert "requests.jsonl: asks question 'q1' where that is not due; plan again" in message
+    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
+
+
 KEYS = ["answer", "inference_time", "total_time", "worker_rank", "success", "error"]
 
 

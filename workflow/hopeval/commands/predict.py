@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from hopeval.errors import InputError
 from hopeval.io import RecordWriter, read_records, write_json
 from hopeval.parsing import parse
@@ -26,13 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder for the three files")
 
 
+class _Key(Struct):
+    """As much of a request as tells whose answer it wants."""
+
+    key: str
+    experiments: list[str] = []
+
+
 def run(args: argparse.Namespace) -> None:
-    """Write the predictions in the order of the questions."""
-    requests = {r.question_id: r for r in read_records(args.requests, Request) if args.experiment in r.experiments}
-    if not requests:
+    """Write the predictions in the order of the questions, which is that of the requests."""
+    wanted = {r.key for r in read_records(args.requests, _Key) if args.experiment in r.experiments}
+    if not wanted:
         raise InputError(f"--experiment {args.experiment!r}: no request of {args.requests} is for it; plan it first")
-    wanted = {request.key for request in requests.values()}
     responses = {r.key: r for r in read_records(args.responses, Response) if r.key in wanted}
+    # Not all at once: prompts are long.
+    requests = (r for r in read_records(args.requests, Request) if args.experiment in r.experiments)
+    due = next(requests, None)
     answers: dict[str, str] = {}
     facts: dict[str, Any] = {}
     with (
@@ -40,14 +51,20 @@ def run(args: argparse.Namespace) -> None:
         RecordWriter(args.output / "results.jsonl") as results,
     ):
         for question in read_records(args.questions, Question):
-            request = requests.get(question.id)
-            response = responses.get(request.key) if request else None
+            request, response = None, None
+            if due is not None and due.question_id == question.id:
+                request, response, due = due, responses.get(due.key), next(requests, None)
             prediction = predict(question.id, args.experiment, request, response)
             predictions.write(prediction)
             results.write(result(question, prediction, response))
             if prediction.answer is not None:
                 answers[question.id] = prediction.answer
                 facts[question.id] = prediction.supporting_facts
+        if due is not None:
+            raise InputError(
+                f"{args.requests}: asks question {due.question_id!r} where that is not due; plan again, "
+                f"so that requests stand in the order of {args.questions}"
+            )
         for item in _skipped(args.skipped):
             results.write({**item, "answer": None, **_timing(None), "success": False})
     write_json(args.output / "predictions.json", {"answer": answers, "sp": facts})
