@@ -14,9 +14,9 @@ VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
 
 def documented():
-    for name in ("README.md", "docs/configuration.md", "docs/readers.md", "docs/retrieval.md"):
-        for block in re.findall(r"^```yaml\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL):
-            yield pytest.param(yaml.safe_load(block), id=name)
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in re.findall(r"^```yaml\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL):
+            yield pytest.param(yaml.safe_load(block), id=file.name)
 
 
 def test_it_is_a_schema():
