@@ -171,9 +171,10 @@ def test_a_missing_part_scores_zero_and_so_does_joint(
     assert row == {name: float(name in ones) for name in METRICS}
 
 
-def test_rows_are_the_caller_s_to_change() -> None:
-    row = score_question("york", [A0], "new york", [A0])
-    row["em"] = 9.0
+def test_rows_which_questions_share_cannot_be_changed() -> None:
+    row: Any = score_question("york", [A0], "new york", [A0])
+    with pytest.raises(TypeError):
+        row["em"] = 9.0
     assert score_question("york", [A0], "new york", [A0])["em"] == 0
 
 

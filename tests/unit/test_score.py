@@ -192,6 +192,45 @@ def test_retrieval_metrics_are_those_of_the_retriever(score: Any, hopeval: Any, 
     assert metrics["retrieval"]["mrr@10"] == 0.5
 
 
+@pytest.mark.parametrize("file", ["records.jsonl", "contexts.jsonl"])
+def test_the_order_of_records_makes_no_difference(score: Any, details: Any, tmp_path: Path, file: str) -> None:
+    expected = score(GOLD, OFFICIAL, *details)
+    lines = (tmp_path / file).read_text().splitlines(keepends=True)
+    (tmp_path / file).write_text("".join(lines[3:] + lines[2::-1]))
+    assert score(GOLD, OFFICIAL, *details) == expected
+
+
+@pytest.mark.parametrize("file", ["records.jsonl", "contexts.jsonl"])
+@pytest.mark.parametrize("place", [0, 4, len(GOLD)])
+def test_two_records_of_a_question_are_refused(
+    details: Any, refused: Any, write: Any, tmp_path: Path, file: str, place: int
+) -> None:
+    lines = (tmp_path / file).read_text().splitlines(keepends=True)
+    (tmp_path / file).write_text("".join([*lines[:place], lines[1], *lines[place:]]))
+    files = ["--questions", write("gold.json", GOLD), "--predictions", write("predictions.json", OFFICIAL), *details]
+    said = refused("score", *files, "--output", tmp_path / "metrics.json")
+    assert f"{file}: question 'read' has two records; drop one" in said
+    assert not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("file", ["records.jsonl", "contexts.jsonl"])
+@pytest.mark.parametrize("place", [0, len(GOLD)])
+def test_records_of_another_data_set_are_refused(
+    details: Any, refused: Any, write: Any, tmp_path: Path, file: str, place: int
+) -> None:
+    lines = (tmp_path / file).read_text().splitlines(keepends=True)
+    (tmp_path / file).write_text("".join([*lines[:place], lines[0].replace("right", "wrong"), *lines[place:]]))
+    files = ["--questions", write("gold.json", GOLD), "--predictions", write("predictions.json", OFFICIAL), *details]
+    said = refused("score", *files, "--output", tmp_path / "metrics.json")
+    assert f"{file}: question 'wrong' is not among the gold questions" in said
+
+
+def test_blocks_of_questions_make_no_difference(score: Any, details: Any, monkeypatch: Any) -> None:
+    expected = score(GOLD, OFFICIAL, *details)
+    monkeypatch.setattr("hopeval.metrics.table._QUESTIONS_PER_BLOCK", 3)
+    assert score(GOLD, OFFICIAL, *details) == expected
+
+
 def test_near_misses_are_counted_and_marked(score: Any) -> None:
     answers = {
         "right": "Paris",

@@ -90,6 +90,13 @@ class Context(Struct, kw_only=True):
     passages: list[RankedPassage]
 
 
+class Ranking(Struct):
+    """As much of a context as tells what was found: without the text of its passages."""
+
+    question_id: str
+    passages: list[Named]
+
+
 class Message(Struct):
     """One turn of a chat: role ``system``, ``user`` or ``assistant``."""
 

@@ -37,8 +37,7 @@ def run(args: argparse.Namespace) -> None:
     _check(args.experiments)
     results = load_results(args.results, list(args.experiments))
     comparisons = compare_results(results)
-    calls = load_calls(args.results, _works(args.experiments))
-    table = board(results, args.experiments, comparisons, calls)
+    table = board(results, args.experiments, comparisons, load_calls(args.results, _works(args.experiments)))
     judged = {q.id: q for q in read_records(args.results / "questions.jsonl", Question) if q.gold}
     retrievers = {experiment["retriever"]: experiment["kind"] for experiment in args.experiments.values()}
     curve = recall_curve(args.results, retrievers, judged)

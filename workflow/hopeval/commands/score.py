@@ -9,8 +9,9 @@ also says what became of each question: what was retrieved for it, what was answ
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from hopeval.commands import positive
 from hopeval.datasets.hotpotqa import read_gold
@@ -18,11 +19,12 @@ from hopeval.errors import InputError
 from hopeval.io import read_records, read_rows, write_csv, write_json
 from hopeval.metrics.hotpotqa import METRICS
 from hopeval.metrics.official import Evaluation, Predictions, evaluate, load_predictions
-from hopeval.metrics.table import question_table, ranking_metrics, summary
-from hopeval.records import Context, Prediction, Question
+from hopeval.metrics.table import Found, summary, tables
+from hopeval.records import Prediction, Question, Ranking
 
 _ANSWER_METRICS, _FACT_METRICS = METRICS[:4], METRICS[4:]
 """The second need gold supporting facts."""
+T = TypeVar("T", Prediction, Ranking)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +49,8 @@ def run(args: argparse.Namespace) -> None:
     metrics, evaluation = _official(scored, args.predictions)
     print(json.dumps(metrics))
     if args.output or args.table:
-        predictions, rankings = _predictions(args, questions), _rankings(args, questions)
-        scores = evaluation.rows if evaluation else {}
-        table = question_table(questions, predictions, scores, rankings, args.top_k)
+        table, ranking = tables(_found(args, questions, evaluation.rows if evaluation else {}), args.top_k)
         if args.output:
-            ranking = ranking_metrics(questions, rankings, args.top_k)
             write_json(args.output, {**metrics, **summary(table, len(scored), ranking)})
         if args.table:
             write_csv(args.table, table)
@@ -120,31 +119,68 @@ def _warn(part: str, missing: int, questions: int) -> None:
         print(f"warning: {missing} of {questions} questions have no predicted {part}; they count as 0", file=sys.stderr)
 
 
-def _predictions(args: argparse.Namespace, questions: Mapping[str, Question]) -> dict[str, Prediction]:
-    """The predictions by question id; without records, all that the official file has are ``ok``."""
+def _found(
+    args: argparse.Namespace, questions: Mapping[str, Question], scores: Mapping[str, Mapping[str, float]]
+) -> Iterator[Found]:
+    """What became of each question; without records, all that the official file has are ``ok``."""
+    predictions = _ByQuestion(args.records or args.predictions, _records(args, questions), questions)
+    rankings = _ByQuestion(args.contexts, read_records(args.contexts, Ranking) if args.contexts else (), questions)
+    for key, question in questions.items():
+        prediction = predictions.take(key) or Prediction(question_id=key)
+        ranking = rankings.take(key) or Ranking(question_id=key, passages=[])
+        names = question.names(ranking.passages) if args.contexts else None
+        yield Found(question, prediction, scores.get(key, {}), names)
+    predictions.close()
+    rankings.close()
+
+
+def _records(args: argparse.Namespace, questions: Collection[str]) -> Iterable[Prediction]:
     if args.records:
-        predictions = {prediction.question_id: prediction for prediction in read_records(args.records, Prediction)}
-        _check_known(args.records, predictions, questions)
-        return predictions
+        return read_records(args.records, Prediction)
     answers, _ = load_predictions(args.predictions)
-    return {key: Prediction(question_id=key, answer=answer, status="ok") for key, answer in answers.items()}
+    return (
+        Prediction(question_id=key, answer=answer, status="ok") for key, answer in answers.items() if key in questions
+    )
 
 
-def _check_known(path: Path, identifiers: Iterable[str], questions: Mapping[str, Question]) -> None:
-    """Raise InputError for a question that gold does not have: the file is of another data set."""
-    for identifier in identifiers:
-        if identifier not in questions:
+class _ByQuestion(Generic[T]):
+    """Records of questions, read as these are asked for; what comes too early is held.
+
+    In a run's files all stand in the order of the questions. Raises InputError for a question that gold does not
+    have, when the file is of another data set, and for one that has two records.
+    """
+
+    def __init__(self, path: Path, records: Iterable[T], questions: Collection[str]) -> None:
+        self._path, self._questions = path, questions
+        self._records: Iterator[T] = iter(records)
+        self._held: dict[str, T] = {}
+
+    def take(self, key: str) -> T | None:
+        """The record of a question that was not asked for before; None if it has none."""
+        while key not in self._held and self._read():
+            pass
+        return self._held.pop(key, None)
+
+    def close(self) -> None:
+        """Check what is left, once all questions were asked for."""
+        while self._read():
+            pass
+        if self._held:
+            raise self._twice(next(iter(self._held)))
+
+    def _read(self) -> bool:
+        record = next(self._records, None)
+        if record is None:
+            return False
+        key = record.question_id
+        if key not in self._questions:
             raise InputError(
-                f"{path}: question {identifier!r} is not among the gold questions; name the files of one run"
+                f"{self._path}: question {key!r} is not among the gold questions; name the files of one run"
             )
+        if key in self._held:
+            raise self._twice(key)
+        self._held[key] = record
+        return True
 
-
-def _rankings(args: argparse.Namespace, questions: Mapping[str, Question]) -> dict[str, list[str]] | None:
-    """The names of what was retrieved for each question, best first; None without contexts."""
-    if not args.contexts:
-        return None
-    found = {}
-    for context in read_records(args.contexts, Context):
-        _check_known(args.contexts, [context.question_id], questions)
-        found[context.question_id] = questions[context.question_id].names(context.passages)
-    return found
+    def _twice(self, key: str) -> InputError:
+        return InputError(f"{self._path}: question {key!r} has two records; drop one")

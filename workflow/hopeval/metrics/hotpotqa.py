@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from math import fsum
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 METRICS: tuple[str, ...] = (
@@ -167,8 +168,8 @@ def score_question(
     supporting_facts: SupportingFacts | None,
     gold_answer: str,
     gold_supporting_facts: SupportingFacts | None,
-) -> dict[str, float]:
-    """All twelve METRICS of one question, each from 0 to 1.
+) -> Mapping[str, float]:
+    """All twelve METRICS of one question, each from 0 to 1, in a mapping that cannot be changed.
 
     None is a missing part, which scores 0 and makes the joint metrics 0. Gold facts of None score 0 too:
     they say nothing, so the caller should not report what they give. Joint precision and recall are the
@@ -185,16 +186,15 @@ def score_question(
         answer_counts = _compare_answers(answer, gold_answer)
     if supporting_facts is not None and gold_supporting_facts is not None:
         facts_counts = _compare_facts(supporting_facts, gold_supporting_facts)
-    return _row(answer_counts, facts_counts).copy()
+    return _row(answer_counts, facts_counts)
 
 
 @lru_cache(maxsize=4096)  # counts are small, so that few pairs of them cover nearly all questions
-def _row(answer_counts: _Counts, facts_counts: _Counts) -> dict[str, float]:
-    """The twelve metrics, one object for all questions with the same counts: hand out copies."""
+def _row(answer_counts: _Counts, facts_counts: _Counts) -> Mapping[str, float]:
     of_answer, of_facts = _score(answer_counts), _score(facts_counts)
     prec, recall = of_answer.prec * of_facts.prec, of_answer.recall * of_facts.recall
     joint = Score(of_answer.em * of_facts.em, _harmonic_mean(prec, recall), prec, recall)
-    return dict(zip(METRICS, of_answer + of_facts + joint, strict=True))
+    return MappingProxyType(dict(zip(METRICS, of_answer + of_facts + joint, strict=True)))
 
 
 def mean_scores(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:

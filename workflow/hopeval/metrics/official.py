@@ -7,7 +7,7 @@ gold does not ask, and parts that are no objects (it takes a list there for an o
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,7 +29,7 @@ class Evaluation(NamedTuple):
 
     metrics: dict[str, float]
     """The twelve means, over all gold rows; a missing prediction counts as 0."""
-    rows: dict[str, dict[str, float]]
+    rows: dict[str, Mapping[str, float]]
     """The twelve of each question by id; of a repeated id the last, though every row is in the means."""
     missing_answers: list[str]
     missing_supporting_facts: list[str]
@@ -132,7 +132,7 @@ def evaluate(gold_rows: Iterable[GoldRow], predictions: Predictions) -> Evaluati
     )
 
 
-def _score_row(row: GoldRow, answers: dict[str, str], facts: dict[str, list[Any]]) -> dict[str, float]:
+def _score_row(row: GoldRow, answers: dict[str, str], facts: dict[str, list[Any]]) -> Mapping[str, float]:
     question_id, gold_answer, gold_facts = row
     answer, predicted_facts = answers.get(question_id), facts.get(question_id)
     if gold_answer is None:

@@ -20,7 +20,7 @@ _ROWS_PER_BLOCK = 4_096  # of few questions: each row has a sum for every experi
 
 
 def bootstrap_intervals(
-    columns: Mapping[str, Sequence[float]],
+    columns: "Mapping[str, Sequence[float] | Floats]",
     *,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
@@ -97,7 +97,7 @@ def alike_interval(
     return value - unlike * (value - low), value + unlike * (high - value)
 
 
-def _check(columns: Mapping[str, Sequence[float]], confidence: float, resamples: int) -> None:
+def _check(columns: "Mapping[str, Sequence[float] | Floats]", confidence: float, resamples: int) -> None:
     lengths = {name: len(column) for name, column in columns.items()}
     if not lengths or not min(lengths.values()):
         raise ValueError(f"no values to resample: {lengths or 'no columns'}")

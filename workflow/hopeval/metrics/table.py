@@ -1,8 +1,9 @@
 """A row for each question of an experiment, and what the rows add up to."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hopeval.metrics.failures import ANSWERED, NEAR_MISSES, RETRIEVED, answer_kind, answered, near_miss, retrieved
 from hopeval.metrics.hotpotqa import METRICS
@@ -11,47 +12,59 @@ from hopeval.metrics.stats import bootstrap_intervals
 from hopeval.records import STATUSES, Prediction, Question
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 BREAKDOWNS = ("type", "level", "hops", "answer_kind", "all_gold_retrieved")
 """Columns by whose values metrics.json breaks the scores down, as ``by_<column>``."""
 _BOUNDS = (0.0, 1.0)  # of every metric
+_QUESTIONS_PER_BLOCK = 1_000  # whose rankings are held at a time
 
 
-def question_table(
-    questions: Mapping[str, Question],
-    predictions: Mapping[str, Prediction],
-    scores: Mapping[str, Mapping[str, float]],
-    rankings: Mapping[str, Sequence[str]] | None,
-    top_k: int | None,
-) -> "pd.DataFrame":
-    """What was asked, answered and scored, a row a question.
+class Found(NamedTuple):
+    """What became of a question: its scores, empty without gold, and the names of what was retrieved for it."""
 
-    ``scores`` has the metrics of each scored question, ``rankings`` the names of what was retrieved for
-    each, as :meth:`Question.names` has them, best first; None when that is not known. The prompt had the first
-    ``top_k`` of them, less those that the prediction says were left out.
+    question: Question
+    prediction: Prediction
+    scores: Mapping[str, float]
+    names: Sequence[str] | None
+    """As :meth:`Question.names` has them, best first; None when that is not known."""
+
+
+def tables(those: Iterable[Found], top_k: int | None) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """What was asked, answered and scored, a row a question; and how good the ranking of each judged one is.
+
+    The prompt had the first ``top_k`` of the names, less those that the prediction says were left out. The second
+    table has a column for each retrieval measure, over the ranking as deep as it goes, and question ids as its
+    index; it is empty when no question names gold passages, or none has a ranking.
     """
     import pandas as pd
 
-    return pd.DataFrame(
-        [
-            _row(
-                question,
-                predictions.get(question.id, Prediction(question_id=question.id)),
-                scores.get(question.id, {}),
-                None if rankings is None else rankings.get(question.id, ())[:top_k],
-            )
-            for question in questions.values()
-        ]
-    )
+    columns: dict[str, list[Any]] = defaultdict(list)
+    measured = []
+    stream = iter(those)
+    while block := list(islice(stream, _QUESTIONS_PER_BLOCK)):
+        for found in block:
+            for name, value in _row(found, top_k).items():
+                columns[name].append(value)
+        measured.append(pd.DataFrame(_ranking_metrics(block, top_k)))
+    ranking = [frame for frame in measured if len(frame)]
+    return pd.DataFrame(columns), pd.concat(ranking) if ranking else pd.DataFrame()
 
 
-def _row(
-    question: Question, prediction: Prediction, scores: Mapping[str, float], names: Sequence[str] | None
-) -> dict[str, Any]:
+def _ranking_metrics(block: Iterable[Found], top_k: int | None) -> dict[str, dict[str, float]]:
+    rankings = {found.question.id: found.names for found in block if found.names is not None}
+    gold = judged(found.question for found in block if found.names is not None)
+    return question_metrics(rankings, gold, {*CUTOFFS, *([top_k] if top_k else [])})
+
+
+def _row(found: Found, top_k: int | None) -> dict[str, Any]:
+    question, prediction, scores = found.question, found.prediction, found.scores
     gold = question.gold
+    names = None if found.names is None else found.names[:top_k]
     kept = None if names is None else names[: len(names) - prediction.omitted_passages]
-    found = "unknown" if kept is None else retrieved(gold, kept)
+    reached = "unknown" if kept is None else retrieved(gold, kept)
     known = kept is not None and bool(gold)
     return {
         "id": question.id,
@@ -63,11 +76,11 @@ def _row(
         "gold_answer": question.answer,
         "answer": prediction.answer,
         "status": prediction.status,
-        "cell": f"{found}/{answered(scores['em'], prediction.status)}" if scores else None,
+        "cell": f"{reached}/{answered(scores['em'], prediction.status)}" if scores else None,
         "near_miss": near_miss(prediction.answer, question.answer or "", scores["em"], scores["f1"])
         if scores
         else None,
-        "all_gold_retrieved": found == "all" if known else None,
+        "all_gold_retrieved": reached == "all" if known else None,
         "gold_retrieved": len(set(gold).intersection(kept or ())) / len(gold) if known else None,
         "unknown_labels": prediction.unknown_labels,
         "omitted_passages": prediction.omitted_passages,
@@ -75,13 +88,11 @@ def _row(
     }
 
 
-def summary(table: "pd.DataFrame", scored: int, ranking: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Counts, intervals and breakdowns of a question table; shares from 0 to 1.
-
-    ``scored`` is the number of gold rows; ``ranking`` has each retrieval measure of each judged question.
-    """
+def summary(table: "pd.DataFrame", scored: int, ranking: "pd.DataFrame") -> dict[str, Any]:
+    """Counts, intervals and breakdowns of the two tables; shares from 0 to 1. ``scored`` is the number of gold rows."""
     columns = {name: table[name] for name in (*METRICS, "all_gold_retrieved", "gold_retrieved")}
-    columns |= {name: table["id"].map(values) for name, values in ranking.items()}
+    measures = [str(name) for name in ranking]
+    columns |= {name: table["id"].map(ranking[name]) for name in measures}
     near = table["near_miss"].value_counts()
     return {
         "questions": len(table),
@@ -94,19 +105,10 @@ def summary(table: "pd.DataFrame", scored: int, ranking: Mapping[str, Mapping[st
         "gold_retrieved": share(table["gold_retrieved"]),
         "unknown_labels": int(table["unknown_labels"].sum()),
         "omitted_passages": int(table["omitted_passages"].sum()),
-        "retrieval": {name: share(columns[name]) for name in ranking},
+        "retrieval": {name: share(columns[name]) for name in measures},
         "intervals": intervals(columns),
         **{f"by_{column}": _breakdown(table, column) for column in BREAKDOWNS},
     }
-
-
-def ranking_metrics(
-    questions: Mapping[str, Question], rankings: Mapping[str, Sequence[str]] | None, top_k: int | None
-) -> dict[str, dict[str, float]]:
-    """Each retrieval measure of each question that names gold passages, over the ranking as deep as it goes."""
-    if rankings is None:
-        return {}
-    return question_metrics(rankings, judged(questions.values()), {*CUTOFFS, *([top_k] if top_k else [])})
 
 
 def cells(table: "pd.DataFrame") -> dict[str, dict[str, int]]:
@@ -132,11 +134,11 @@ def intervals(columns: "Mapping[str, pd.Series[Any]]") -> dict[str, list[float]]
 
     Columns that are known for the same questions share their resamples.
     """
-    alike: dict[bytes, dict[str, list[float]]] = defaultdict(dict)
+    alike: dict[bytes, dict[str, NDArray[np.float64]]] = defaultdict(dict)
     for name, column in columns.items():
         known = column.notna()
         if known.any():
-            alike[known.to_numpy().tobytes()][name] = column[known].astype(float).to_list()
+            alike[known.to_numpy().tobytes()][name] = column[known].to_numpy(float)
     found = {}
     for group in alike.values():
         found.update(bootstrap_intervals(group, bounds=_BOUNDS))

@@ -5,11 +5,9 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 from hopeval.io import read_records
 from hopeval.metrics.table import intervals
-from hopeval.records import Named, Question
+from hopeval.records import Question, Ranking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +18,6 @@ COLUMNS = [
     "k",
     *(f"{name}{end}" for name in ("recall", "all_gold_recall") for end in ("", "_low", "_high")),
 ]
-
-
-class Ranking(Struct):
-    """A context without the text of its passages."""
-
-    question_id: str
-    passages: list[Named]
 
 
 def recall_curve(folder: Path, retrievers: Mapping[str, str], judged: Mapping[str, Question]) -> "pd.DataFrame":
