@@ -6,6 +6,9 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/retrievers.smk"
+include: "workflow/rules/readers.smk"
+include: "workflow/rules/experiments.smk"
 
 
 # Used with --sdm apptainer alone.

@@ -1,6 +1,9 @@
 """Reranking with a small cross-encoder that prefers passages with the question's words."""
 
 import json
+import shutil
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dense.conftest import HANG_S, arguments
 from hopeval.io import read_records, write_records
 from hopeval.records import Context, Question
 from hopeval.runs import RunFile
@@ -17,21 +21,35 @@ TEXTS = ["bada bafe koli kono", "misu miza ruda rufe", "teli teno vosu voza", "k
 
 
 @pytest.fixture
-def rerank(tmp_path: Path, models: Path, passages: Callable[..., Path], hopeval: Callable[..., Any]) -> Rerank:
-    """Reranks all passages, which were found in the order of the corpus: ids by question."""
+def commands(models: Path) -> Callable[..., list[Any]]:
+    """The words of the verb that reranks what the fixture below has written."""
 
-    def run(*questions: str, model: str = "overlap", **settings: Any) -> dict[str, list[str]]:
-        corpus, asked = passages(*TEXTS), tmp_path / "questions.jsonl"
-        write_records(asked, [Question(id=text, text=text) for text in questions])
-        lines = [f"{text} Q0 p{i} {i + 1} {-i} found" for text in questions for i in range(len(TEXTS))]
-        (tmp_path / "found.trec").write_text("\n".join(lines) + "\n")
+    def made(*, kept: Path | None = None, model: str = "overlap", **settings: Any) -> list[Any]:
         section = {"kind": "rerank", "of": "found", "model": str(models / model / "model"), **settings}
         bases = {"found": {"kind": "run", "file": "found.trec"}}
-        hopeval(
+        return [
             *("retrieve", "--retriever", "mine", "--settings", json.dumps(section), "--bases", json.dumps(bases)),
-            *("--runs", "found=found.trec", "--questions", asked, "--passages", corpus),
+            *("--runs", "found=found.trec", "--questions", "questions.jsonl", "--passages", "passages.jsonl"),
             *("--output", "contexts.jsonl", "--run-file", "run.trec", "--metrics", "metrics.json"),
-        )
+            *(("--kept", kept) if kept else ()),
+        ]
+
+    return made
+
+
+@pytest.fixture
+def rerank(
+    tmp_path: Path, commands: Callable[..., list[Any]], passages: Callable[..., Path], hopeval: Callable[..., Any]
+) -> Rerank:
+    """Reranks all passages, which were found in the order of the corpus: ids by question."""
+
+    def run(*questions: str, kept: Path | None = None, **settings: Any) -> dict[str, list[str]]:
+        passages(*TEXTS)
+        asked = {text.replace(" ", "-"): text for text in questions}
+        write_records(tmp_path / "questions.jsonl", [Question(id=key, text=text) for key, text in asked.items()])
+        lines = [f"{key} Q0 p{i} {i + 1} {-i} found" for key in asked for i in range(len(TEXTS))]
+        (tmp_path / "found.trec").write_text("\n".join(lines) + "\n")
+        hopeval(*commands(kept=kept, **settings))
         contexts = read_records(tmp_path / "contexts.jsonl", Context)
         return {context.question_id: [passage.id for passage in context.passages] for context in contexts}
 
@@ -56,6 +74,68 @@ def test_all_but_the_first_keep_their_old_order(rerank: Rerank, tmp_path: Path) 
 def test_a_ranking_is_as_deep_as_asked(rerank: Rerank, tmp_path: Path) -> None:
     rerank("voza", first=3)
     assert len(RunFile(tmp_path / "run.trec").ranking("voza")) == 4
+
+
+def kept_files(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*.json")}
+
+
+def test_kept_scores_are_not_worked_out_again(rerank: Rerank, tmp_path: Path) -> None:
+    """They are taken from the files: other scores in there give another order."""
+    assert rerank("voza", "bada", kept=tmp_path / "kept")["voza"][0] == "p2"
+    assert json.loads((tmp_path / "metrics.json").read_text())["own_speed"]["open_s"] > 0
+    assert len(kept_files(tmp_path / "kept")) == 2
+    for file in kept_files(tmp_path / "kept"):
+        file.write_text("[0.0, 1.0, -1.0, 0.5]")
+    order = ["p1", "p3", "p0", "p2"]
+    assert rerank("voza", "bada", kept=tmp_path / "kept") == {"voza": order, "bada": order}
+    speed = json.loads((tmp_path / "metrics.json").read_text())["own_speed"]
+    assert speed == {"open_s": None, "latency_s": None, "queries_per_second": None}, "nothing was searched for"
+
+
+@pytest.mark.parametrize("change", [{"model": "wide overlap"}, {"max_length": 8}, {"first": 3}])
+def test_scores_of_another_model_or_of_other_pairs_are_not_taken(
+    rerank: Rerank, models: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    other = models / "wide overlap" / "model"
+    if not other.exists():  # the same weights, and one more file
+        shutil.copytree(models / "overlap" / "model", other)
+        (other / "notes.txt").write_text("another")
+    rerank("voza", kept=tmp_path / "kept")
+    (file,) = kept_files(tmp_path / "kept")
+    file.write_text("[0.0, 1.0, -1.0, 0.5]")
+    assert rerank("voza", kept=tmp_path / "kept", **change)["voza"][0] == "p2"
+    assert len(kept_files(tmp_path / "kept")) == 2
+
+
+@pytest.mark.parametrize("content", ["[1.0, 2.0]", '{"a": 1}', '[0.0, 1.0, "high", 0.5]'])
+def test_a_file_that_does_not_hold_the_scores_is_told(rerank: Rerank, tmp_path: Path, content: str) -> None:
+    rerank("voza", kept=tmp_path / "kept")
+    (file,) = kept_files(tmp_path / "kept")
+    file.write_text(content)
+    with pytest.raises(AssertionError, match=f"{file.name}: does not hold 4 scores; remove the file"):
+        rerank("voza", kept=tmp_path / "kept")
+
+
+def test_a_killed_job_leaves_what_it_has_scored(
+    rerank: Rerank, python: Path, commands: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    questions = [f"{word} {number}" for number in range(300) for word in ("misu", "voza", "bada", "teno")]
+    expected = rerank(*questions)
+    kept = tmp_path / "kept"
+    job = subprocess.Popen(**arguments(python, *commands(kept=kept)), cwd=tmp_path, stderr=subprocess.DEVNULL)
+    give_up = time.monotonic() + HANG_S
+    while len(kept_files(kept)) < 12:
+        assert job.poll() is None, "it was over before it could be killed"
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+    job.kill()
+    job.wait()
+    left = kept_files(kept)
+    assert rerank(*questions, kept=kept) == expected
+    now = kept_files(kept)
+    assert {file: now[file] for file in left} == left
+    assert len(now) > len(left)
 
 
 def test_a_model_that_gives_no_single_score_is_refused(

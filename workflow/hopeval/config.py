@@ -14,6 +14,7 @@ from hopeval.composition import mistaken_bases, mistaken_readers, mistaken_searc
 from hopeval.errors import ConfigError
 from hopeval.mistakes import mistakes
 from hopeval.readers import (
+    ENGINES,
     CustomReader,
     HubFile,
     LlamaCppReader,
@@ -75,7 +76,7 @@ class Dataset(Section):
 
 _ALTERNATIVES = {
     "retrievers": ("kind", f"{', '.join(KINDS)}, or module:Class of your own"),
-    "readers": ("engine", "llamacpp, vllm, openai, or module:Class of your own"),
+    "readers": ("engine", f"{', '.join(ENGINES)}, or module:Class of your own"),
 }
 
 

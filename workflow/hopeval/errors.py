@@ -3,7 +3,9 @@
 Every message names the value, the place (file and line, configuration key, id) and the repair.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+_SHOWN = 5
 
 
 def printable(text: str) -> str:
@@ -13,6 +15,18 @@ def printable(text: str) -> str:
     'a\\x1b[31mb'
     """
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(lines: Sequence[str]) -> str:
+    r"""The first five lines, each indented on a line of its own, and how many more there are.
+
+    >>> listed(["a", "b"])
+    '\n  a\n  b'
+    >>> listed(["q1", "q2", "q3", "q4", "q5", "q6", "q7"]).splitlines()[-2:]
+    ['  q5', '  and 2 more']
+    """
+    more = [f"and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
+    return "".join(f"\n  {printable(line)}" for line in [*lines[:_SHOWN], *more])
 
 
 class HopevalError(Exception):

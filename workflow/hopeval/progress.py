@@ -15,11 +15,13 @@ _LOG_EVERY_S = 10.0
 _LINES = 16  # fits a terminal of 24; further shards share them
 
 
-def redirect_output(log: Path) -> TextIO | None:
-    """Send all that this process writes, native libraries included, to ``log``.
+def redirect_output(log: Path | None) -> TextIO | None:
+    """Send all that this process writes, native libraries included, to ``log``, if there is to be one.
 
-    The terminal that standard error was, or None when it was none.
+    The terminal that standard error is, or was; None when it is none.
     """
+    if log is None:
+        return sys.stderr if sys.stderr.isatty() else None
     terminal = os.fdopen(os.dup(2), "w") if os.isatty(2) else None
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()

@@ -10,6 +10,13 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from hopeval.sections import CUSTOM, Options, Section, secret, tag
 
+ENGINES = {
+    "llamacpp": "hopeval.engines.llamacpp:LlamaCppEngine",
+    "vllm": "hopeval.engines.vllm:VLLMEngine",
+    "openai": "hopeval.engines.openai:OpenAIEngine",
+}
+"""The engines that come with hopeval, and the class of each."""
+
 
 class Sampling(Section):
     """How the next token is chosen. All of it is part of a request's key."""
@@ -321,5 +328,5 @@ Reader = Annotated[
     | Annotated[VLLMReader, Tag("vllm")]
     | Annotated[OpenAIReader, Tag("openai")]
     | Annotated[CustomReader, Tag("custom")],
-    Discriminator(lambda value: tag(value, "engine", {name: name for name in ("llamacpp", "vllm", "openai")})),
+    Discriminator(lambda value: tag(value, "engine", {name: name for name in ENGINES})),
 ]

@@ -135,6 +135,7 @@ class _WithModel(_Ranked):
     )
 
     NEUTRAL: ClassVar[frozenset[str]] = _Ranked.NEUTRAL | {"batch_size", "gpus", "python", "shards"}
+    LIBRARIES: ClassVar[tuple[str, ...]] = ("sentence-transformers", "transformers", "torch")
 
     @property
     def model_folder(self) -> str | HubModel | None:
@@ -167,7 +168,6 @@ class DenseRetriever(_WithModel):
 
     SEARCHING: ClassVar[frozenset[str]] = _Ranked.SEARCHING | {"query_prefix"}
     INDEXED: ClassVar[bool] = True
-    LIBRARIES: ClassVar[tuple[str, ...]] = ("sentence-transformers", "transformers", "torch")
     EMBEDDED: ClassVar[bool] = True
 
     @property
@@ -215,6 +215,11 @@ class RerankRetriever(_WithModel):
     )
 
     READS_RUNS: ClassVar[bool] = True
+
+    @property
+    def scores_identity(self) -> dict[str, Any]:
+        """What, beside the model's files, determines the score of a question with a passage."""
+        return self.model_dump(include={"max_length", "options"})
 
 
 class TwoHopRetriever(_Ranked):

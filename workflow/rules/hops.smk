@@ -76,9 +76,10 @@ rule hop:
         settings=lambda wildcards, input: own_section(searching(wildcards), input),
         bases=lambda wildcards, input: bases_option(searching(wildcards), input),
         indexes=named_indexes,
+        kept=lambda wildcards, output: kept_folder(searching(wildcards).retriever, output, up=4),
     shell:
         "{params.hopeval} --retriever {params.name} --settings {params.settings} {params.bases}"
         " --questions {input.questions:q} --passages {input.passages:q} --corpus {input.corpus:q}"
         " --indexes {params.indexes}"
         " --output {output.contexts:q} --run-file {output.run:q} --metrics {output.metrics:q}"
-        " --granted-gpus {resources.gpu} > {log:q} 2>&1"
+        " --kept {params.kept:q} --granted-gpus {resources.gpu} > {log:q} 2>&1"

@@ -131,10 +131,11 @@ rule retrieve:
         indexes=named_indexes,
         runs=named_runs,
         hops=named_hops,
+        kept=lambda wildcards, output: kept_folder(wildcards.retriever, output),
     shell:
         "{params.hopeval} --retriever {wildcards.retriever} --settings {params.settings} {params.bases}"
         " --questions {input.questions:q} --passages {input.passages:q} --corpus {input.corpus:q}"
         " --indexes {params.indexes} --runs {params.runs} --hops {params.hops}"
         " --run-metrics {input.run_metrics:q} --hop-metrics {input.hop_metrics:q}"
         " --output {output.contexts:q} --run-file {output.run:q} --metrics {output.metrics:q}"
-        " --granted-gpus {resources.gpu} > {log:q} 2>&1"
+        " --kept {params.kept:q} --granted-gpus {resources.gpu} > {log:q} 2>&1"

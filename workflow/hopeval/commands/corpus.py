@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the passages. Raises InputError for the first row that is not valid, and then writes nothing."""
-    terminal = redirect_output(args.log) if args.log else (sys.stderr if sys.stderr.isatty() else None)
+    terminal = redirect_output(args.log)
     path = Path(args.source)
     with ExitStack() as stack:
         if is_url(args.source):

@@ -5,7 +5,6 @@ They are kept block by block, each the moment it exists. The report says which w
 
 import argparse
 import re
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,7 +48,7 @@ def _shard(argument: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> None:
     """Write the report. Raises InputError for a kind without vectors, an empty corpus or a missing model."""
-    terminal = redirect_output(args.log) if args.log else (sys.stderr if sys.stderr.isatty() else None)
+    terminal = redirect_output(args.log)
     settings: Any = parse_retriever(args.settings, args.retriever)
     if not settings.EMBEDDED:
         raise InputError(f"retrievers.{args.retriever}: {settings.kind} has no vectors; leave this step out")

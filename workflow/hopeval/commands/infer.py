@@ -20,7 +20,7 @@ from hopeval.commands import mapping
 from hopeval.config import parse_reader
 from hopeval.devices import check_granted, lease
 from hopeval.engines.base import Engine, Setup
-from hopeval.errors import HopevalError, InputError, printable
+from hopeval.errors import HopevalError, InputError, listed
 from hopeval.heartbeat import Heartbeat, claimed
 from hopeval.io import read_records, write_records
 from hopeval.journal import Journal
@@ -28,15 +28,9 @@ from hopeval.keys import digest, reader_identity
 from hopeval.plugins import load_class
 from hopeval.progress import Progress, redirect_output
 from hopeval.rates import shared_rate
+from hopeval.readers import ENGINES
 from hopeval.records import Request, Response
 from hopeval.runner import Job, Requests, answer
-
-ENGINES = {
-    "llamacpp": "hopeval.engines.llamacpp:LlamaCppEngine",
-    "openai": "hopeval.engines.openai:OpenAIEngine",
-    "vllm": "hopeval.engines.vllm:VLLMEngine",
-}
-_FAILURES_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +53,7 @@ def run(args: argparse.Namespace, on_response: Callable[[Response], None] = lamb
 
     Raises HopevalError when too many requests failed or the engine did.
     """
-    terminal = redirect_output(args.log) if args.log else (sys.stderr if sys.stderr.isatty() else None)
+    terminal = redirect_output(args.log)
     settings = parse_reader(args.settings, args.reader)
     wanted = settings.gpus if settings.share == 1 else 0
     check_granted(wanted, args.granted_gpus, f"readers.{args.reader}.gpus")
@@ -233,12 +227,11 @@ def _check_failures(
     args: argparse.Namespace, settings: Any, planned: Mapping[str, _Planned], responses: Mapping[str, Response]
 ) -> None:
     failed = [key for key in planned if responses[key].error is not None]
-    shown = [f"question {planned[key].question_id!r}: {responses[key].error}" for key in failed[:_FAILURES_SHOWN]]
+    shown = listed([f"question {planned[key].question_id!r}: {responses[key].error}" for key in failed])
     if len(failed) > settings.max_failures:
         raise HopevalError(
             f"shard {args.shard} of reader {args.reader!r}: {len(failed)} of {len(planned)} requests failed, "
-            f"{settings.max_failures} allowed (max_failures); the others are kept, run the same command again"
-            + "".join(f"\n  {line}" for line in shown)
+            f"{settings.max_failures} allowed (max_failures); the others are kept, run the same command again{shown}"
         )
-    for line in shown:
-        print(printable(line), file=sys.stderr)
+    if failed:
+        print(f"warning: {len(failed)} of {len(planned)} requests failed:{shown}", file=sys.stderr)

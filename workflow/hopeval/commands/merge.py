@@ -6,10 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from hopeval.errors import HopevalError, InputError
+from hopeval.errors import HopevalError, InputError, listed
 from hopeval.io import atomic_write, open_binary, read_records
-
-_KEYS_SHOWN = 5
 
 
 class _Keyed(msgspec.Struct):
@@ -54,9 +52,8 @@ def _responses(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _unanswered(missing: Collection[tuple[str, str]], folder: Path) -> str:
-    shown = "".join(f"\n  {key} (question {question!r})" for key, question in list(missing)[:_KEYS_SHOWN])
-    rest = f"\n  and {len(missing) - _KEYS_SHOWN} more" if len(missing) > _KEYS_SHOWN else ""
+    shown = listed([f"{key} (question {question!r})" for key, question in missing])
     return (
         f"{len(missing)} requests have no response; delete {folder} and run the same command again, "
-        f"which asks only for what the journal lacks:{shown}{rest}"
+        f"which asks only for what the journal lacks:{shown}"
     )

@@ -15,12 +15,11 @@ from hopeval.commands import positive
 from hopeval.datasets import beir, contexts, hotpotqa
 from hopeval.datasets.base import unique
 from hopeval.download import check_sha256, downloaded, is_url
-from hopeval.errors import InputError, printable
+from hopeval.errors import InputError, listed
 from hopeval.io import RecordWriter, read_rows, write_json
 from hopeval.passages import PassageWriter
 
 FORMATS: dict[str, ModuleType] = {"contexts": contexts, "hotpotqa": hotpotqa, "beir": beir}
-_DOUBTS_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,10 +108,5 @@ def detect_format(path: Path) -> str:
 
 def _tell(doubts: list[str]) -> None:
     if doubts:
-        print(f"warning: {len(doubts)} supporting facts name something that is not there (kept):", file=sys.stderr)
-        print(
-            *map(printable, doubts[:_DOUBTS_SHOWN]),
-            *(["…"] if len(doubts) > _DOUBTS_SHOWN else []),
-            sep="\n  ",
-            file=sys.stderr,
-        )
+        said = f"warning: {len(doubts)} supporting facts name something that is not there (kept):"
+        print(f"{said}{listed(doubts)}", file=sys.stderr)

@@ -17,7 +17,7 @@ from hopeval.commands import mapping, named
 from hopeval.composition import searched
 from hopeval.config import parse_retriever
 from hopeval.devices import check_granted, lease
-from hopeval.errors import InputError, printable
+from hopeval.errors import InputError, listed
 from hopeval.hops import hop_name
 from hopeval.indexes import read_index
 from hopeval.io import RecordWriter, read_json, read_records, write_json
@@ -30,7 +30,6 @@ from hopeval.retrievers.found import Clock, Search, Speed, Texts, altogether, ch
 from hopeval.runs import RunWriter
 
 _SINGLE, _BATCH = 10, 500
-_ABSENT_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="contexts (JSON Lines)")
     parser.add_argument("--run-file", required=True, type=Path, help="the whole ranking (TREC run)")
     parser.add_argument("--metrics", required=True, type=Path, help="retrieval metrics (JSON)")
+    parser.add_argument("--kept", type=Path, help="folder in which a retriever keeps what a killed job need not redo")
     parser.add_argument("--granted-gpus", type=int, help="GPUs that the scheduler counted for this job")
 
 
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
     check_granted(gpus, args.granted_gpus, f"retrievers.{args.retriever}.gpus")
     texts = Texts.opened(args.passages, args.corpus)
     retriever = _opened(args, sections, texts)
+    retriever.kept = args.kept
     means, absent = RetrievalMeans(_cutoffs(settings)), list[str]()
     with ExitStack() as stack:
         stack.enter_context(lease(gpus))
@@ -82,6 +83,8 @@ def run(args: argparse.Namespace) -> None:
         for questions in _batches(_questions(args)):
             with clock.measure(len(questions)):
                 found = retriever.retrieve(questions, ranking_depth(settings))
+            if retriever.recalled:
+                clock.forget()
             found = checked(found, questions, args.retriever, deepest(settings))
             rankings = dict(zip((q.id for q in questions), found, strict=True))
             for question, hits in rankings.items():
@@ -160,8 +163,7 @@ def _names(question: Question, hits: Sequence[Hit], texts: Texts) -> list[str]:
 def _tell(absent: Sequence[str]) -> None:
     if absent:
         said = f"warning: {len(absent)} relevant passages are not in the corpus; they count as not found:"
-        shown = [*map(printable, absent[:_ABSENT_SHOWN]), *(["…"] if len(absent) > _ABSENT_SHOWN else [])]
-        print(said, *shown, sep="\n  ", file=sys.stderr)
+        print(f"{said}{listed(absent)}", file=sys.stderr)
 
 
 def _origin(args: argparse.Namespace) -> dict[str, Any]:

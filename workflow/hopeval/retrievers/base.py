@@ -21,6 +21,12 @@ class Retriever(ABC):
     built on, by name, those of its section's ``of`` and what these are built on.
     """
 
+    kept: Path | None = None
+    """A folder in which a retriever may keep what cost it much, for the job that runs when this one is killed; None:
+    nothing is to be kept."""
+    recalled = False
+    """Whether the last call of ``retrieve`` took something from there: how long it took says nothing then."""
+
     def __init__(
         self,
         settings: Any,

@@ -154,6 +154,10 @@ class Clock:
         yield
         self._batches.append((questions, time.monotonic() - start))
 
+    def forget(self) -> None:
+        """Leave the last batch out: it was not searched for."""
+        self._batches[-1] = (0, 0.0)
+
     def speed(self) -> Speed:
         """What was measured until now."""
         first, *others = self._batches or [(0, 0.0)]
