@@ -120,7 +120,7 @@ def test_a_file_that_does_not_hold_the_scores_is_told(rerank: Rerank, tmp_path: 
 def test_a_killed_job_leaves_what_it_has_scored(
     rerank: Rerank, python: Path, commands: Callable[..., list[Any]], tmp_path: Path
 ) -> None:
-    questions = [f"{word} {number}" for number in range(300) for word in ("misu", "voza", "bada", "teno")]
+    questions = [f"{word} {number}" for number in range(75) for word in ("misu", "voza", "bada", "teno")]
     expected = rerank(*questions)
     kept = tmp_path / "kept"
     job = subprocess.Popen(**arguments(python, *commands(kept=kept)), cwd=tmp_path, stderr=subprocess.DEVNULL)
