@@ -27,6 +27,10 @@ def sections(python: Path, models: Path, **settings: object) -> dict[str, dict[s
     return {"dense": dense, "reranked": {"kind": "rerank", "of": "dense", "model": overlap, "first": 5, **both}}
 
 
+def kept_scores(place: Place) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in (place.results / "kept").rglob("*.json")}
+
+
 def test_passages_are_embedded_indexed_searched_and_reranked(place: Place, python: Path, models: Path) -> None:
     run = place.do(CONTEXTS)
     assert run.jobs == {"prepare": 1, "embed": 2, "index": 1, "retrieve": 2}
@@ -36,6 +40,11 @@ def test_passages_are_embedded_indexed_searched_and_reranked(place: Place, pytho
     assert place.do(CONTEXTS).nothing_to_do
     place.configure(retrievers=sections(python, models, query_prefix="? "), reader=fake())
     assert place.do(CONTEXTS).jobs == {"retrieve": 2}
+
+    scored = kept_scores(place)
+    assert scored
+    assert place.do(CONTEXTS, "--forcerun", "retrieve").jobs == {"retrieve": 2}
+    assert kept_scores(place) == scored
 
     search = [sys.executable, "-m", "hopeval", "search", "bada", "--retriever", "dense", "-k", "2"]
     environment = place.environment() | {"PYTHONPATH": str(place.checkout / "workflow")}

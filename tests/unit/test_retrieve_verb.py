@@ -8,7 +8,7 @@ import pytest
 
 from hopeval.__main__ import main
 from hopeval.io import read_records, write_records
-from hopeval.records import Passage, Question
+from hopeval.records import Context, Passage, Question
 
 RETRIEVERS = """
 from hopeval.records import Hit, Passage
@@ -59,6 +59,19 @@ class Literal(Own):
         if "passage" in given:
             given["passage"] = Passage(**given["passage"])
         return [[Hit(**given)] for _ in questions]
+
+
+class Costly(Own):
+    asked = []
+
+    def retrieve(self, questions, depth):
+        return [[Hit(i) for i in self.kept.get(q.id, list[str], lambda: self.found(q))] for q in questions]
+
+    def found(self, question):
+        self.asked.append(question.id)
+        if len(self.asked) == self.settings.options["killed_after"]:
+            raise KeyboardInterrupt
+        return [self.corpus.id(1)]
 
 
 class Bringing(Own):
@@ -175,6 +188,41 @@ def test_what_is_judged_and_not_there_is_counted_and_told(tmp_path, arguments, q
         "warning: 7 relevant passages are not in the corpus; they count as not found:\n  '77' of question 'q1'" in said
     )
     assert said.endswith("'93' of question 'q2'\n  and 2 more\n")
+
+
+@pytest.mark.parametrize("beneath", [False, True])
+def test_what_a_retriever_keeps_is_there_for_the_next_job(tmp_path, arguments, question, own, beneath):
+    """Its own, or what one keeps that another is built on and that is searched in the same job."""
+    costly = {"kind": own("Costly"), "options": {"killed_after": 6}}
+    given = [*arguments([question(f"q{i}") for i in range(12)], TITLES, **costly), "--kept", tmp_path / "kept"]
+    if beneath:
+        given[given.index("--settings") + 1] = json.dumps({"kind": "hybrid", "of": ["costly", "other"]})
+        other = {"kind": own("Own"), "options": {"order": [5]}}
+        given += ["--bases", json.dumps({"costly": costly, "other": other})]
+    command = list(map(str, given))
+    assert main(command) == 130
+    assert not (tmp_path / "contexts.jsonl").exists()
+    asked = sys.modules["checked_retrievers"].Costly.asked
+    assert asked == [f"q{i}" for i in range(6)]
+    (tmp_path / "kept" / "q2.json").write_text('[50.0, ["2"]]')
+    assert main(command) == 0
+    assert asked == [f"q{i}" for i in range(6)] + [f"q{i}" for i in range(5, 12)]
+    found = [
+        [passage.id for passage in context.passages] for context in read_records(tmp_path / "contexts.jsonl", Context)
+    ]
+    assert [ids[0] for ids in found] == ["2" if i == 2 else "1" for i in range(12)]
+    rate = json.loads((tmp_path / "metrics.json").read_text())["own_speed"]["queries_per_second"]
+    assert rate == pytest.approx(11 / 50, abs=0.02), "what the killed job has spent on it counts"
+
+
+def test_nothing_is_kept_where_no_folder_is_named(tmp_path, arguments, question, own):
+    before = set(tmp_path.iterdir())
+    given = arguments([question("q")], TITLES, kind=own("Costly"), options={"killed_after": None})
+    assert main(list(map(str, given))) == 0
+    assert main(list(map(str, given))) == 0
+    assert sys.modules["checked_retrievers"].Costly.asked == ["q", "q"]
+    made = {path.name for path in set(tmp_path.iterdir()) - before}
+    assert "kept" not in made
 
 
 def test_what_a_retriever_brings_itself_is_not_absent(retrieve, question, own):

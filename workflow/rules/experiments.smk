@@ -1,6 +1,6 @@
 """What scoring, comparing and reporting take: the experiments, and all models and templates behind them.
 
-In:  CONFIG, EXPERIMENTS and HOPS of common.smk
+In:  what common.smk and retrievers.smk define
 Out: the functions that make the inputs and params of score.smk and report.smk
 """
 

@@ -76,7 +76,7 @@ rule hop:
         settings=lambda wildcards, input: own_section(searching(wildcards), input),
         bases=lambda wildcards, input: bases_option(searching(wildcards), input),
         indexes=named_indexes,
-        kept=lambda wildcards, output: kept_folder(searching(wildcards).retriever, output, up=4),
+        kept=kept_folder,
     shell:
         "{params.hopeval} --retriever {params.name} --settings {params.settings} {params.bases}"
         " --questions {input.questions:q} --passages {input.passages:q} --corpus {input.corpus:q}"

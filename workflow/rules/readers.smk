@@ -1,6 +1,6 @@
 """What the jobs of readers take: their models, prompts, contexts and what is asked of them.
 
-In:  CONFIG, EXPERIMENTS, HOPS and RESULTS of common.smk
+In:  what common.smk defines
 Out: the functions that make the inputs and params of infer.smk and tune.smk
 """
 

@@ -131,7 +131,7 @@ rule retrieve:
         indexes=named_indexes,
         runs=named_runs,
         hops=named_hops,
-        kept=lambda wildcards, output: kept_folder(wildcards.retriever, output),
+        kept=kept_folder,
     shell:
         "{params.hopeval} --retriever {wildcards.retriever} --settings {params.settings} {params.bases}"
         " --questions {input.questions:q} --passages {input.passages:q} --corpus {input.corpus:q}"

@@ -1,6 +1,6 @@
 """What the jobs of retrievers take: their sections, models, indexes and what they are built on.
 
-In:  CONFIG, HOPS and RESULTS of common.smk
+In:  what common.smk defines
 Out: the functions that make the inputs and params of retrieve.smk and hops.smk
 """
 
@@ -164,9 +164,10 @@ def of_retriever(key):
     return lambda wildcards, attempt: getattr(CONFIG.retrievers[wildcards.retriever], key) * attempt
 
 
-def kept_folder(retriever, output, up=1):
-    """Where a retriever keeps what a killed job need not do again: among the results, so many folders ``up``."""
-    return Unrecorded(str(Path(output[0]).parents[up] / "kept" / retriever))
+def kept_folder(wildcards, output):
+    """Where retrievers keep what a killed job need not do again: among the results."""
+    up = len(Path(wildcards.work).parts) + 1 if hasattr(wildcards, "work") else 1
+    return Unrecorded(str(Path(output[0]).parents[up] / "kept"))
 
 
 def index_store(wildcards, output, up=3):

@@ -27,6 +27,7 @@ from hopeval.retrieval import context_depth, deepest, ranking_depth, top_ks
 from hopeval.retrievers.base import Retriever
 from hopeval.retrievers.bases import with_bases
 from hopeval.retrievers.found import Clock, Search, Speed, Texts, altogether, checked
+from hopeval.retrievers.kept import Kept
 from hopeval.runs import RunWriter
 
 _SINGLE, _BATCH = 10, 500
@@ -56,12 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="contexts (JSON Lines)")
     parser.add_argument("--run-file", required=True, type=Path, help="the whole ranking (TREC run)")
     parser.add_argument("--metrics", required=True, type=Path, help="retrieval metrics (JSON)")
-    parser.add_argument("--kept", type=Path, help="folder in which a retriever keeps what a killed job need not redo")
+    parser.add_argument("--kept", type=Path, help="folder for what need not be done again when this job is killed")
     parser.add_argument("--granted-gpus", type=int, help="GPUs that the scheduler counted for this job")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write contexts and run in the order of the questions, and the metrics. Nothing appears unless all does."""
+    """Write contexts and run in the order of the questions, and the metrics. None of these appears unless all do."""
     clock = Clock()
     settings = parse_retriever(args.settings, args.retriever)
     if settings.kind == "gold" and not any(question.gold for question in _questions(args)):
@@ -73,8 +74,8 @@ def run(args: argparse.Namespace) -> None:
     gpus = _gpus(args, sections)
     check_granted(gpus, args.granted_gpus, f"retrievers.{args.retriever}.gpus")
     texts = Texts.opened(args.passages, args.corpus)
-    retriever = _opened(args, sections, texts)
-    retriever.kept = args.kept
+    kept = Kept(args.kept)
+    retriever = _opened(args, sections, texts, kept)
     means, absent = RetrievalMeans(_cutoffs(settings)), list[str]()
     with ExitStack() as stack:
         stack.enter_context(lease(gpus))
@@ -83,8 +84,7 @@ def run(args: argparse.Namespace) -> None:
         for questions in _batches(_questions(args)):
             with clock.measure(len(questions)):
                 found = retriever.retrieve(questions, ranking_depth(settings))
-            if retriever.recalled:
-                clock.forget()
+            clock.add(kept.spent())
             found = checked(found, questions, args.retriever, deepest(settings))
             rankings = dict(zip((q.id for q in questions), found, strict=True))
             for question, hits in rankings.items():
@@ -149,10 +149,10 @@ def _gpus(args: argparse.Namespace, sections: Mapping[str, Any]) -> int:
     return max(getattr(sections[name], "gpus", 0) for name in names)
 
 
-def _opened(args: argparse.Namespace, sections: Mapping[str, Any], texts: Texts) -> Retriever:
+def _opened(args: argparse.Namespace, sections: Mapping[str, Any], texts: Texts, kept: Kept) -> Retriever:
     indexes, runs = ({name: Path(path) for name, path in pairs} for pairs in (args.indexes, args.runs))
     hops = {hop_name(number): Path(path) for number, path in args.hops}
-    return with_bases(args.retriever, sections, texts.own, texts.corpus, indexes, runs, hops).on_runs
+    return with_bases(args.retriever, sections, texts.own, texts.corpus, indexes, runs, hops, kept).on_runs
 
 
 def _names(question: Question, hits: Sequence[Hit], texts: Texts) -> list[str]:

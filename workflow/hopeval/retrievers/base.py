@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hopeval.passages import PassageStore
 from hopeval.records import Hit, Question
+from hopeval.retrievers.kept import Kept
 
 if TYPE_CHECKING:
     from hopeval.retrievers.bases import Base
@@ -21,11 +22,8 @@ class Retriever(ABC):
     built on, by name, those of its section's ``of`` and what these are built on.
     """
 
-    kept: Path | None = None
-    """A folder in which a retriever may keep what cost it much, for the job that runs when this one is killed; None:
-    nothing is to be kept."""
-    recalled = False
-    """Whether the last call of ``retrieve`` took something from there: how long it took says nothing then."""
+    kept = Kept()
+    """Keeps what costs much, for the job that runs when this one is killed."""
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from hopeval.records import Hit, Question
 from hopeval.retrieval import KINDS, deepest, ranking_depth
 from hopeval.retrievers.base import Retriever
 from hopeval.retrievers.found import checked
+from hopeval.retrievers.kept import Kept
 from hopeval.runs import RunFile
 
 
@@ -34,9 +35,10 @@ class Base:
         index: Path | None = None,
         run: Path | None = None,
         bases: "Mapping[str, Base] | None" = None,
+        kept: Kept = Retriever.kept,
     ) -> None:
         self.name, self.settings, self.index, self.run = name, settings, index, run
-        self._own, self._corpus, self._bases = own, corpus, bases or {}
+        self._own, self._corpus, self._bases, self._kept = own, corpus, bases or {}, kept
 
     def ranking(self, questions: Sequence[Question]) -> list[list[Hit]]:
         """The hits of each question, best first, as deep as this retriever's own ``depth``.
@@ -67,7 +69,7 @@ class Base:
     def _afresh(self) -> "Base":
         """The same retriever for other questions: neither it nor what it is built on looks into a run file."""
         bases = {name: base._afresh for name, base in self._bases.items()}
-        return Base(self.name, self.settings, self._own, self._corpus, index=self.index, bases=bases)
+        return Base(self.name, self.settings, self._own, self._corpus, index=self.index, bases=bases, kept=self._kept)
 
     @cached_property
     def _rankings(self) -> RunFile | None:
@@ -83,7 +85,9 @@ class Base:
                 f"name what it writes: --indexes {self.name}=FILE"
             )
         index = open_index(self.index, self.settings, kind, self._corpus.path) if self.index else None
-        return cast("Retriever", kind(self.settings, self._own, self._corpus, index=index, bases=self._bases))
+        retriever = cast("Retriever", kind(self.settings, self._own, self._corpus, index=index, bases=self._bases))
+        retriever.kept = self._kept
+        return retriever
 
 
 def retriever_class(settings: Any, name: str) -> Any:
@@ -99,6 +103,7 @@ def with_bases(
     indexes: Mapping[str, Path],
     runs: Mapping[str, Path],
     hops: Mapping[str, Path] = {},
+    kept: Kept = Retriever.kept,
 ) -> Base:
     """The retriever of this name, on top of all that it is built on.
 
@@ -109,7 +114,7 @@ def with_bases(
     for each in [*beneath(name, sections), name]:
         files = {"index": indexes.get(each), "run": runs.get(each)}
         later = _hops(hops, sections[each], own, corpus) if each == name else {}
-        found[each] = Base(each, sections[each], own, corpus, bases={**found, **later}, **files)
+        found[each] = Base(each, sections[each], own, corpus, bases={**found, **later}, kept=kept, **files)
     return found[name]
 
 

@@ -154,9 +154,10 @@ class Clock:
         yield
         self._batches.append((questions, time.monotonic() - start))
 
-    def forget(self) -> None:
-        """Leave the last batch out: it was not searched for."""
-        self._batches[-1] = (0, 0.0)
+    def add(self, seconds: float) -> None:
+        """Count what other jobs spent on the last batch."""
+        questions, spent = self._batches[-1]
+        self._batches[-1] = (questions, spent + seconds)
 
     def speed(self) -> Speed:
         """What was measured until now."""

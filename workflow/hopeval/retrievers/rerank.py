@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from hopeval.errors import InputError
 from hopeval.indexes import library_versions
-from hopeval.io import read_json, write_json
 from hopeval.keys import digest, model_fingerprint
 from hopeval.records import Hit, Passage, Question
 from hopeval.retrievers.base import Retriever
 from hopeval.retrievers.models import Scorer, model_folder, passage_text
 
-_AT_ONCE = 20
-"""Questions whose scores are kept together: what a job that is killed has to do again, at most."""
+_FORMAT = "1"
+"""Part of the key of kept scores. Change it when Scorer gives other scores for the same pairs."""
+_PAIRS = 2_000
+"""Pairs whose scores are kept together: what a job that is killed has to do again, at most."""
 
 
 class RerankRetriever(Retriever):
@@ -25,16 +24,16 @@ class RerankRetriever(Retriever):
 
     def retrieve(self, questions: Sequence[Question], depth: int) -> list[list[Hit]]:
         """The same passages as the retriever in ``of`` finds; the scores of all but the first fall on from theirs."""
+        scorer = self._scorer  # with the first question, though all may be kept: later ones tell how fast it is
         rankings = self.bases[self.settings.of].ranking(questions)
-        self.recalled = False
         found: list[list[Hit]] = []
-        for start in range(0, len(questions), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
+        at_once = max(1, _PAIRS // self.settings.first)
+        for start in range(0, len(questions), at_once):
+            some = slice(start, start + at_once)
             firsts = [hits[: self.settings.first] for hits in rankings[some]]
             asked = zip(questions[some], firsts, strict=True)
-            scores = iter(
-                self._scores([(question.text, self._passage(hit)) for question, hits in asked for hit in hits])
-            )
+            pairs = [(question.text, self._passage(hit)) for question, hits in asked for hit in hits]
+            scores = iter(self._scores(scorer, pairs))
             reordered = zip(rankings[some], firsts, strict=True)
             found += [_reordered(hits, [next(scores) for _ in first])[:depth] for hits, first in reordered]
         return found
@@ -42,40 +41,28 @@ class RerankRetriever(Retriever):
     def _passage(self, hit: Hit) -> Passage:
         return hit.passage or (self.own if hit.id in self.own else self.corpus).by_id(hit.id)
 
-    def _scores(self, pairs: Sequence[tuple[str, Passage]]) -> list[float]:
-        if self._folder is None or not pairs:
-            return self._scorer.scores(pairs)
-        path = self._folder / f"{digest([[question, passage_text(passage)] for question, passage in pairs])}.json"
-        if path.exists():
-            self.recalled = True
-            return _read(path, len(pairs))
-        scores = self._scorer.scores(pairs)
-        write_json(path, scores)
+    def _scores(self, scorer: Scorer, pairs: Sequence[tuple[str, Passage]]) -> list[float]:
+        texts = digest([[question, passage_text(passage)] for question, passage in pairs])
+        scores = self.kept.get(f"{self._key}/{texts}", list[float], lambda: scorer.scores(pairs))
+        if len(scores) != len(pairs):
+            raise InputError(f"{texts}.json: holds {len(scores)} scores instead of {len(pairs)}; remove the file")
         return scores
 
     @cached_property
-    def _folder(self) -> Path | None:
-        """Where the scores of this model are kept."""
-        return self.kept and self.kept / self._key()
-
     def _key(self) -> str:
-        """What, beside the texts, determines a score: of what is on disk now, 64 hex digits."""
-        model = model_fingerprint(model_folder(self.settings))
-        return digest({**self.settings.scores_identity, "model": model, "libraries": library_versions(self.settings)})
+        return self._made_of()
+
+    def _made_of(self) -> str:
+        """What, beside the texts, determines a score, of what is on disk now: 64 hex digits."""
+        model, libraries = model_fingerprint(model_folder(self.settings)), library_versions(self.settings)
+        return digest({**self.settings.scores_identity, "model": model, "libraries": libraries, "format": _FORMAT})
 
     @cached_property
     def _scorer(self) -> Scorer:
-        scorer = Scorer(self.settings)
-        if self._folder and self._key() != self._folder.name:
+        key, scorer = self._key, Scorer(self.settings)
+        if self._made_of() != key:
             raise InputError(f"{self.settings.model}: changed while it was loaded; leave it as it is, and run again")
         return scorer
-
-
-def _read(path: Path, count: int) -> list[float]:
-    scores: Any = read_json(path)
-    if not isinstance(scores, list) or len(scores) != count or not all(isinstance(score, float) for score in scores):
-        raise InputError(f"{path}: does not hold {count} scores; remove the file, and run the same command again")
-    return scores
 
 
 def _reordered(hits: list[Hit], scores: list[float]) -> list[Hit]:
