@@ -129,6 +129,13 @@ def test_a_table_holds_any_text_and_its_scores_come_back(score: Any, tmp_path: P
     assert read["em"].to_list() == [float(answer == "Rome") for answer in answers.values()]
 
 
+def test_half_a_character_in_an_id_is_no_reason_to_die(score: Any, details: Any) -> None:
+    _, metrics, table = score([*GOLD, {**GOLD[0], "_id": "\ud83d"}], OFFICIAL, *details)
+    assert metrics["questions"] == len(GOLD) + 1
+    assert metrics["retrieval"]["recall@2"] == pytest.approx((len(GOLD) - 0.5) / (len(GOLD) + 1))
+    assert table["?"]["status"] == "missing"
+
+
 def test_half_a_character_is_no_reason_to_lose_a_table(score: Any) -> None:
     _, _, table = score(GOLD, {"answer": {**ANSWERS, "lost": "a\ud800b"}, "sp": {}})
     assert table["lost"]["answer"] == "a?b"

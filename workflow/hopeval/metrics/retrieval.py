@@ -86,15 +86,19 @@ def question_metrics(
     ks = sorted(cutoffs)
     known = {"mrr": RR, "mrr@10": RR @ 10, "ndcg@10": nDCG @ 10, "map": AP}
     measures = {f"recall@{k}": R @ k for k in ks} | {name: known[name] for name in single}
+    # trec_eval dies of ids that UTF-8 cannot hold.
+    numbers = {str(number): question for number, question in enumerate(gold)}
     qrels = {
-        question: dict(zip(_aliases(grades).values(), grades.values(), strict=True))
-        for question, grades in gold.items()
+        number: dict(zip(_aliases(gold[question]).values(), gold[question].values(), strict=True))
+        for number, question in numbers.items()
     }
-    run = {question: _scored(rankings.get(question, ()), _aliases(grades)) for question, grades in gold.items()}
+    run = {
+        number: _scored(rankings.get(question, ()), _aliases(gold[question])) for number, question in numbers.items()
+    }
     names = {measure: name for name, measure in measures.items()}
     found: dict[str, dict[str, float]] = {name: {} for name in measures}
     for metric in ir_measures.iter_calc(list(measures.values()), qrels, run):
-        found[names[metric.measure]][metric.query_id] = float(metric.value)
+        found[names[metric.measure]][numbers[metric.query_id]] = float(metric.value)
     for k in ks:
         found[f"all_gold_recall@{k}"] = {q: float(all_gold(gold[q], rankings.get(q, ()), k)) for q in gold}
     return found
