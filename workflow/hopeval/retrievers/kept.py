@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,25 +22,25 @@ class Kept:
         self._folder = folder
         self._spent_s = 0.0
 
-    def get(self, name: str, kind: type[T], make: Callable[[], T]) -> T:
+    def get(self, name: str, kind: Any, make: Callable[[], T]) -> T:
         """The value of this name: as a job has kept it, or else made now and kept.
 
-        A name stands for all that determines its value, as a digest does. What is not of this kind, as a file that
-        was tampered with, is made anew.
+        A name stands for all that determines its value, as a digest does. ``kind`` is the value's type, as msgspec
+        takes it: what is not of that type, as in a file that was tampered with, is made anew.
         """
         if self._folder is None:
             return make()
         path = self._folder / f"{name}.json"
         try:
-            seconds, value = msgspec.json.decode(path.read_bytes(), type=tuple[float, kind])  # type: ignore[valid-type]
+            found: tuple[float, T] = msgspec.json.decode(path.read_bytes(), type=tuple[float, kind])
         except (FileNotFoundError, msgspec.DecodeError):
             start = time.monotonic()
             value = make()
             with atomic_write(path) as file:
                 file.write(msgspec.json.encode((time.monotonic() - start, value)))
             return value
-        self._spent_s += seconds
-        return value
+        self._spent_s += found[0]
+        return found[1]
 
     def spent(self) -> float:
         """The seconds that other jobs spent on what was taken from them since this was last asked."""

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Annotated
+
+from msgspec import Meta
 
 from hopeval.errors import InputError
 from hopeval.indexes import library_versions
@@ -43,10 +46,8 @@ class RerankRetriever(Retriever):
 
     def _scores(self, scorer: Scorer, pairs: Sequence[tuple[str, Passage]]) -> list[float]:
         texts = digest([[question, passage_text(passage)] for question, passage in pairs])
-        scores = self.kept.get(f"{self._key}/{texts}", list[float], lambda: scorer.scores(pairs))
-        if len(scores) != len(pairs):
-            raise InputError(f"{texts}.json: holds {len(scores)} scores instead of {len(pairs)}; remove the file")
-        return scores
+        one_for_each = Annotated[list[float], Meta(min_length=len(pairs), max_length=len(pairs))]
+        return self.kept.get(f"{self._key}/{texts}", one_for_each, lambda: scorer.scores(pairs))
 
     @cached_property
     def _key(self) -> str:
